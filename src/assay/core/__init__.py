@@ -1,0 +1,1 @@
+"""The shared vocabulary: site names, results with provenance, errors, the method registry, codecs."""
