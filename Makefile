@@ -1,0 +1,49 @@
+# Everything on a bare Debian machine with Python 3.11: `make demo`, `make test`. The environment is .venv, made once.
+SHELL := /bin/bash
+VENV ?= .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# one thread per test process: the processes are what fills the cores
+TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: help setup demo test lint tests docs bench peers format clean
+
+help:  ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY)  ## make or reuse the environment
+
+$(READY): pyproject.toml constraints.txt setup.sh
+	bash setup.sh $(VENV)
+
+demo: $(READY)  ## answer a real question on the embedded model; ends with runs/demo/report.html
+	HF_HUB_OFFLINE=1 $(VENV)/bin/assay study run examples/ioi/study.yaml --out runs/demo
+
+test: lint tests  ## lint, then every test and every documentation example
+
+lint: $(READY)  ## ruff, the type checker, and the direction of imports
+	$(VENV)/bin/ruff check src tests
+	$(VENV)/bin/ruff format --check src tests
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+tests: $(READY)
+	$(TEST_ENV) $(PY) -m pytest -q -n $(JOBS) --dist worksteal --durations 15 $(ARGS)
+
+docs: $(READY)  ## the documentation site, into site/
+	$(PY) -m pip install -q -c constraints.txt -e '.[docs]'
+	$(VENV)/bin/mkdocs build --strict
+
+bench: $(READY)  ## speed, side by side with the peers that are installed
+	@for file in benchmarks/*.py; do echo "== $$file"; HF_HUB_OFFLINE=1 $(PY) $$file || exit 1; done
+
+peers: $(READY)  ## install the other libraries that tests/peers and the benchmarks compare with
+	$(PY) -m pip install -q -c constraints.txt -e '.[peers]'
+
+format: $(READY)  ## put the code into the house format
+	$(VENV)/bin/ruff check --fix src tests
+	$(VENV)/bin/ruff format src tests
+
+clean:  ## remove what was made here, the environment too
+	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

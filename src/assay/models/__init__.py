@@ -1,0 +1,1 @@
+"""Getting a network and its sites: the embedded default, the hub, a folder, a GGUF file, or any module."""
