@@ -37,6 +37,10 @@ class DataError(AssayError):
     """A data set or task that is malformed."""
 
 
+class SettingsError(AssayError):
+    """A method that does not exist, or settings that it does not take."""
+
+
 class StudyError(AssayError):
     """A study file or a study run that cannot go on."""
 
