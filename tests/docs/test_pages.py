@@ -1,6 +1,7 @@
 """The `python` blocks of every documentation page run, in order, in one namespace per page.
 
-A block fenced as ```python skip``` is shown but not run: what needs a network, an accelerator or the reader's own files.
+A block fenced as ```python skip``` is shown but not run: what needs a network, an accelerator or files
+of the reader's own.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ def test_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_blocks_are_found() -> None:
-    text = "a\n```python\nx = 1\n```\n```python skip\nno\n```\n- b\n    ```python\n    y = x\n    ```\n```bash\nls\n```\n"
-    assert blocks(text) == [(3, "x = 1\n"), (9, "y = x\n")]
+    text = "a\n```python\nx = 1\n```\n```python skip\nno\n```\n- b\n    ```python\n    y = x\n    ```\n```bash\nls\n```"
+    assert blocks(text) == [(3, "x = 1\n"), (10, "y = x\n")]
 
 
-@pytest.mark.parametrize("page", [str(p.relative_to(ROOT)) for p in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in PAGES)])
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)

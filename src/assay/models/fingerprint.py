@@ -1,0 +1,136 @@
+"""The fingerprint of a model: one hash of what it computes with, recorded in every result.
+
+It covers the class, the configuration without what varies between two loads of the same model (paths, the library's
+version, the attention kernel), and every parameter and persistent buffer: name, dtype, shape and bytes. So it is the
+same after saving and loading, in another process, on another device, and whether equal weights are tied or stored twice;
+it differs as soon as one weight, its dtype or a setting differs.
+
+Weights are hashed one tensor at a time, never all in memory: 538 MB take about 0.4 s on two cores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from assay.core.codec import canonical, digest
+from assay.core.errors import InputError
+
+# what a load or a save writes into a configuration without changing the function
+VOLATILE = frozenset(
+    {
+        "architectures",  # written on saving; the class is hashed instead
+        "attn_implementation",
+        "auto_map",
+        "dtype",  # each tensor's own dtype is hashed
+        "experts_implementation",
+        "name_or_path",
+        "torch_dtype",
+        "transformers_version",
+        "use_cache",
+    }
+)
+
+
+def fingerprint(native: nn.Module) -> str:
+    """`"sha256:..."` of the model's class, configuration and weights.
+
+    >>> fingerprint(nn.Linear(2, 2)) == fingerprint(nn.Linear(2, 2))        # other random weights
+    False
+    """
+    return digest(
+        {
+            "format": 1,
+            "class": type(native).__qualname__,
+            "config": config_content(native),
+            "weights": dict(_weights(native)),
+        }
+    )
+
+
+def config_content(native: nn.Module) -> Any:
+    """The configuration as JSON data without its volatile parts; `None` for a module that has none."""
+    config: Any = getattr(native, "config", None)
+    if hasattr(config, "to_diff_dict"):
+        config = config.to_diff_dict()
+    elif dataclasses.is_dataclass(config) and not isinstance(config, type):
+        config = dataclasses.asdict(config)
+    return _settled(config) if isinstance(config, dict) else None
+
+
+def _settled(value: Any) -> Any:
+    """JSON data, volatile keys left out at every depth; a value that has no JSON form counts by its type alone."""
+    match value:
+        case dict():
+            kept = {str(key): item for key, item in value.items() if not _is_volatile(str(key), item)}
+            return {key: _settled(item) for key, item in kept.items()}
+        case list() | tuple():
+            return [_settled(item) for item in value]
+        case set() | frozenset():
+            return sorted((_settled(item) for item in value), key=canonical)
+        case float():
+            return value if abs(value) < float("inf") else repr(value)  # infinities and NaN have no JSON form
+        case None | bool() | int() | str():
+            return value
+        case torch.dtype() | torch.device():
+            return str(value)
+        case _:
+            return f"<{type(value).__qualname__}>"
+
+
+def _is_volatile(key: str, value: Any) -> bool:
+    if key == "quantization_config":  # a GGUF file's weights were unpacked: the tensors tell all
+        return isinstance(value, dict) and value.get("quant_method") == "gguf"
+    return key.startswith("_") or key in VOLATILE
+
+
+def _weights(native: nn.Module) -> Iterator[tuple[str, str]]:
+    """Name and hash of each tensor in the state; one that several names share is read once."""
+    state = {name: value for name, value in native.state_dict().items() if isinstance(value, Tensor)}
+    _refuse_weightless(native, state)
+    once: dict[tuple[object, ...], Tensor] = {_place(tensor): tensor for tensor in state.values()}
+    with ThreadPoolExecutor(max_workers=2) as pool:  # hashing releases the interpreter's lock
+        hashes = dict(zip(once, pool.map(tensor_hash, once.values()), strict=True))
+    for name, tensor in state.items():
+        yield name, hashes[_place(tensor)]
+
+
+def _refuse_weightless(native: nn.Module, state: dict[str, Tensor]) -> None:
+    empty = [name for name, tensor in state.items() if tensor.is_meta]
+    if empty:
+        raise InputError(
+            f"{type(native).__name__} has no weights to fingerprint: {len(empty)} of {len(state)} tensors are on the "
+            f"meta device ({empty[0]}). Load the weights first, or keep them on the CPU when offloading."
+        )
+
+
+def _place(tensor: Tensor) -> tuple[object, ...]:
+    if type(tensor) is not Tensor and hasattr(tensor, "__tensor_flatten__"):
+        return (id(tensor),)
+    return (
+        tensor.device,
+        tensor.data_ptr(),
+        tensor.dtype,
+        tuple(tensor.shape),
+        tensor.stride(),
+        id(tensor) * (not tensor.numel()),
+    )
+
+
+def tensor_hash(tensor: Tensor) -> str:
+    """Hash of dtype, shape and bytes in row-major order, wherever the tensor lies."""
+    if type(tensor) is not Tensor and hasattr(tensor, "__tensor_flatten__"):  # packed weights: hash what they hold
+        names, _ = tensor.__tensor_flatten__()
+        inner = {name: tensor_hash(getattr(tensor, name)) for name in names}
+        return digest({"class": type(tensor).__qualname__, "shape": list(tensor.shape), "parts": inner})
+    state = hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)}\n".encode())
+    plain = tensor.detach().to("cpu").contiguous().reshape(-1)
+    if plain.numel():
+        state.update(plain.view(torch.uint8).numpy().data)
+    return state.hexdigest()
