@@ -1,0 +1,127 @@
+"""The attention tap: one attention function for every model, and a softmax that can be listened to.
+
+transformers lets a model look its attention function up by name. `assay` is registered under that name; it shows a listener
+the query, key and value that attention really receives, and then calls the *model file's own* eager function, so every
+architecture's soft caps, sinks, biases and windows stay its own and the result is bit-identical to `eager`. Scores and
+pattern are the input and the output of the softmax inside, seen through a torch function mode that is active only within
+the attention module: so architectures with attention code of their own (Bloom, Falcon, MPT, …) are reached as well.
+
+Cost: nothing unless a listener is set; then the eager kernel instead of a fused one, and a Python call per torch call
+inside attention.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import eager_mask
+
+from assay.models.ports import Side
+
+IMPLEMENTATION = "assay"
+SOFTMAX: frozenset[Any] = frozenset({nn.functional.softmax, torch.softmax, Tensor.softmax, torch.special.softmax})
+
+
+class Listener(Protocol):
+    """Sees, and may replace, tensors inside attention."""
+
+    def attention(self, module: nn.Module, side: Side, value: Tensor, index: int) -> Tensor:
+        """Called with each tensor inside `module`'s attention; `index` counts softmaxes within one call of the module."""
+
+
+_listener: ContextVar[Listener | None] = ContextVar("assay_attention_listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Let `listener` see every attention call in this context."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+class SoftmaxMode(TorchFunctionMode):
+    """Shows a listener the input (`scores`) and output (`pattern`) of every softmax that `module` computes."""
+
+    def __init__(self, module: nn.Module, listener: Listener) -> None:
+        super().__init__()
+        self.module, self.listener, self.calls = module, listener, 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func not in SOFTMAX:
+            return func(*args, **(kwargs or {}))
+        index, self.calls = self.calls, self.calls + 1
+        scores, rest, named = (args[0], args[1:], kwargs or {}) if args else (None, (), dict(kwargs or {}))
+        if scores is None:
+            scores = named.pop("input")
+        scores = self.listener.attention(self.module, "scores", scores, index)
+        return self.listener.attention(self.module, "pattern", func(scores, *rest, **named), index)
+
+
+def assay_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, Tensor | None]:
+    """The attention function that is registered with transformers under the name `assay`."""
+    listener = _listener.get()
+    if listener is not None:
+        query = listener.attention(module, "q", query, 0)
+        key = listener.attention(module, "k", key, 0)
+        value = listener.attention(module, "v", value, 0)
+    out: tuple[Tensor, Tensor | None] = eager_function(module)(module, query, key, value, attention_mask, **kwargs)
+    return out
+
+
+def eager_function(module: nn.Module) -> Callable[..., Any]:
+    """The eager attention function of the file that defines the module's class (or the class it derives from)."""
+    for cls in type(module).__mro__:
+        function = getattr(sys.modules.get(cls.__module__), "eager_attention_forward", None)
+        if function is not None:
+            return function  # type: ignore[no-any-return]
+    raise LookupError(f"{type(module).__module__} defines no eager_attention_forward")
+
+
+def register() -> None:
+    """Make `attn_implementation="assay"` known to transformers. Safe to call more than once."""
+    AttentionInterface.register(IMPLEMENTATION, assay_attention)
+    AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)
+
+
+def implementation_holders(native: nn.Module) -> list[tuple[object, str]]:
+    """Every (object, attribute) in the model that names the attention implementation: configs, and modules that keep a copy."""
+    found: dict[tuple[int, str], tuple[object, str]] = {}
+    for module in native.modules():
+        config = getattr(module, "config", None)
+        if config is not None and getattr(config, "_attn_implementation_internal", None) is not None:
+            found[id(config), "c"] = (config, "_attn_implementation_internal")
+        for name in ("_attn_implementation", "attn_implementation"):
+            if isinstance(module.__dict__.get(name), str):
+                found[id(module), name] = (module, name)
+    return list(found.values())
+
+
+@contextmanager
+def using(holders: list[tuple[object, str]], implementation: str) -> Iterator[None]:
+    """Run the model with another attention implementation in this context; the former one is restored after it."""
+    before = [getattr(holder, name) for holder, name in holders]
+    try:
+        for holder, name in holders:
+            setattr(holder, name, implementation)
+        yield
+    finally:
+        for (holder, name), value in zip(holders, before, strict=True):
+            setattr(holder, name, value)
+
+
+register()

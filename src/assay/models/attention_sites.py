@@ -1,0 +1,270 @@
+"""Attention internals of one block, found by values.
+
+The evidence is the attention function's own arguments (or, in models that do not use transformers' attention interface, the
+products around the softmax). The value columns are looked up among the outputs of the projections, and query and key at
+position 0, where rotary embeddings turn nothing: that gives q, k, v as projected, whatever the layout of fused weights.
+z is what the output projection reads. Softmax input and output are scores and pattern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from assay.models.columns import as_step, column_index, proportional_index
+from assay.models.ports import Port
+from assay.models.stacks import Block
+from assay.models.taps import Direct, HeadOut, Tap
+from assay.models.trace import Event, Operation, Trace
+from assay.models.views import First, Frame, Heads, MergeHeads, Newest, SplitBatch, Step, Swap, Unflatten, View
+
+
+@dataclass
+class AttentionSites:
+    """Taps by site name (q, k, v, …), and the reason for each that is absent."""
+
+    taps: dict[str, Tap] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    sinks: int = 0
+
+
+@dataclass(frozen=True)
+class Operands:
+    """What attention computes with: [batch, pos, head, d_head] each, and its output."""
+
+    q: Tensor | None
+    k: Tensor | None
+    v: Tensor | None
+    out: Tensor | None
+    interface: bool
+
+
+def attention_sites(native: nn.Module, block: Block, softmax: Operation, trace: Trace) -> AttentionSites:
+    """All attention sites around one softmax of a block."""
+    sites = AttentionSites()
+    frame = block.frame
+    owner = next(e for e in trace.events if e.path == softmax.path and e.call == softmax.call)
+    _softmax_sites(sites, softmax, frame)
+    operands = _operands(softmax, owner, trace, frame)
+    projection = _output_projection(native, softmax, operands, block, trace, softmax.tensors[1].shape)
+    if projection is None:
+        sites.reasons |= dict.fromkeys(("z", "head_out"), "no linear layer reads the heads' outputs side by side")
+    else:
+        _z_sites(sites, projection, _head_count(softmax, frame), frame)
+    _projection_sites(native, sites, operands, softmax, block, trace)
+    if operands.interface:
+        for name, tensor in (("q_rot", operands.q), ("k_rot", operands.k)):
+            steps: tuple[Step, ...] = (Swap(1, 2),) if name == "q_rot" else (Newest(2), Swap(1, 2))
+            if tensor is not None:
+                sites.taps[name] = Direct(Port(softmax.path, "q" if name == "q_rot" else "k", 0, softmax.call), View(steps))
+    else:
+        sites.reasons |= dict.fromkeys(("q_rot", "k_rot"), "this architecture does not call transformers' attention interface")
+    return sites
+
+
+def _head_count(softmax: Operation, frame: Frame) -> int:
+    shape = softmax.tensors[1].shape
+    return int(shape[1]) if len(shape) == 4 else int(shape[0] // frame.batch)
+
+
+def _softmax_sites(sites: AttentionSites, softmax: Operation, frame: Frame) -> None:
+    scores, pattern = softmax.tensors
+    steps: tuple[Step, ...] = (SplitBatch(),) if pattern.ndim == 3 else ()
+    sites.sinks = max(0, pattern.shape[-1] - _key_length(softmax, frame))
+    if sites.sinks:
+        steps = (*steps, First(sites.sinks))
+    for name in ("scores", "pattern"):
+        sites.taps[name] = Direct(Port(softmax.path, name, softmax.index, softmax.call), View(steps))  # type: ignore[arg-type]
+
+
+def _key_length(softmax: Operation, frame: Frame) -> int:
+    extra = softmax.tensors[1].shape[-1] - softmax.tensors[1].shape[-2]
+    return int(softmax.tensors[1].shape[-1]) - (extra if extra in (1,) else 0)
+
+
+def _operands(softmax: Operation, owner: Event, trace: Trace, frame: Frame) -> Operands:
+    def last(kind: str) -> Tensor | None:
+        mine = [o for o in trace.operations if o.kind == kind and o.path == softmax.path and owner.contains(o)]
+        mine = [o for o in mine if o.start < softmax.start]
+        return mine[-1].tensors[0].transpose(1, 2) if mine else None
+
+    q, k, v = last("q"), last("k"), last("v")
+    product = _product_after(softmax, trace)
+    out = None if product is None else _per_head(product.tensors[-1], frame, softmax)
+    if v is not None:
+        return Operands(q, k, v, out, interface=True)
+    value = None if product is None else _per_head(product.tensors[-2], frame, softmax)
+    return Operands(*_query_key(softmax, trace, frame), value, out, interface=False)
+
+
+def _product_after(softmax: Operation, trace: Trace) -> Operation | None:
+    """The product of the pattern with the values."""
+    pattern = softmax.tensors[1]
+    for op in trace.operations:
+        if op.kind == "product" and softmax.start < op.start < softmax.start + 40 and len(op.tensors) == 3:
+            left = op.tensors[0]
+            if left.shape[-2] == pattern.shape[-2] and left.numel() <= pattern.numel() and op.path == softmax.path:
+                return op
+    return None
+
+
+def _query_key(softmax: Operation, trace: Trace, frame: Frame) -> tuple[Tensor | None, Tensor | None]:
+    before = [o for o in trace.operations if o.kind == "product" and o.path == softmax.path and o.start < softmax.start]
+    before = [o for o in before if o.call == softmax.call and o.tensors[-1].numel() == softmax.tensors[0].numel()]
+    if not before:
+        return None, None
+    q, kt = before[-1].tensors[-3:-1]
+    return _per_head(q, frame, softmax), _per_head(kt.transpose(-1, -2), frame, softmax)
+
+
+def _per_head(tensor: Tensor, frame: Frame, softmax: Operation) -> Tensor | None:
+    """[batch, head, pos, d] or [batch·head, pos, d] as [batch, pos, head, d]."""
+    if tensor.ndim == 3 and tensor.shape[0] % frame.batch == 0:
+        tensor = tensor.unflatten(0, (frame.batch, -1))
+    if tensor.ndim == 4 and tensor.shape[0] == frame.batch:
+        return tensor.transpose(1, 2)
+    return None
+
+
+def _linear_events(native: nn.Module, block: Block, trace: Trace) -> Iterator[Event]:
+    for event in block.inner:
+        weight = getattr(native.get_submodule(event.path), "weight", None)
+        if isinstance(weight, Tensor) and weight.ndim == 2 and event.inputs and event.outputs:
+            yield event
+
+
+def _output_projection(
+    native: nn.Module, softmax: Operation, operands: Operands, block: Block, trace: Trace, shape: torch.Size
+) -> Event | None:
+    """The first linear layer after the softmax that reads all heads' outputs."""
+    heads = _head_count(softmax, block.frame)
+    for event in _linear_events(native, block, trace):
+        x = next(iter(event.inputs.values()))
+        tokens = x.numel() // x.shape[-1]
+        if event.start < softmax.start or tokens != block.frame.batch * block.frame.pos or x.shape[-1] % heads:
+            continue
+        if operands.out is None or x.shape[-1] == operands.out.shape[-2] * operands.out.shape[-1]:
+            return event
+    return None
+
+
+def _z_sites(sites: AttentionSites, projection: Event, heads: int, frame: Frame) -> None:
+    key, x = next(iter(projection.inputs.items()))
+    steps = _token_steps(x, frame)
+    if steps is None:
+        sites.reasons |= dict.fromkeys(("z", "head_out"), f"the output projection reads shape {tuple(x.shape)}")
+        return
+    z = Direct(Port(projection.path, "in", key, projection.call), View((*steps, Heads(heads))))
+    sites.taps["z"] = z
+    out_key, y = next(iter(projection.outputs.items()))
+    out_steps = _token_steps(y, frame) or ()
+    sites.taps["head_out"] = HeadOut(
+        projection.path, z, Port(projection.path, "out", out_key, projection.call), View(out_steps)
+    )
+
+
+def _token_steps(tensor: Tensor, frame: Frame) -> tuple[Step, ...] | None:
+    """Steps that bring a tensor to [batch, pos, n], merging heads that native code keeps apart."""
+    b, p = frame.batch, frame.pos
+    if tensor.shape[:2] == (b, p):
+        return () if tensor.ndim == 3 else (MergeHeads(tensor.shape[2]),) if tensor.ndim == 4 else None
+    if tensor.ndim == 3 and tensor.shape[:2] == (p, b):
+        return (Swap(0, 1),)
+    if tensor.ndim == 2 and tensor.shape[0] == b * p:
+        return (Unflatten(),)
+    if tensor.ndim == 4 and tensor.shape[0] == b and tensor.shape[2] == p:
+        return (Swap(1, 2), MergeHeads(tensor.shape[1]))
+    return None
+
+
+def _projection_sites(
+    native: nn.Module, sites: AttentionSites, operands: Operands, softmax: Operation, block: Block, trace: Trace
+) -> None:
+    linear = [e for e in _linear_events(native, block, trace) if e.end < softmax.start]
+    norms = [e for e in block.inner if e.end < softmax.start and e not in linear]
+    for name, tensor in (("q", operands.q), ("k", operands.k), ("v", operands.v)):
+        if tensor is None:
+            sites.reasons[name] = "attention's operands could not be told apart in this architecture's code"
+            continue
+        tap = _find_columns(tensor, linear, norms, trace, block)
+        if tap is None:
+            sites.reasons[name] = f"no projection of this block gives {name} (low-rank or shared parts: see docs)"
+        else:
+            sites.taps[name] = tap
+
+
+def _find_columns(
+    target: Tensor, linear: list[Event], norms: list[Event], trace: Trace, block: Block
+) -> Direct | None:
+    frame = block.frame
+    target = _without_repeats(target)
+    heads, all_rows = target.shape[2], [None, 0]
+    if target.shape[:2] != (frame.batch, target.shape[1]):
+        return None
+    for position in all_rows:
+        for event in reversed(linear):
+            if (tap := _columns_of(target, event, position, frame, heads)) is not None:
+                return tap
+        for event in reversed(norms):
+            if (source := _through_norm(target, event, position, frame)) is not None:
+                for projection in reversed([e for e in linear if e.end < event.start]):
+                    if (tap := _columns_of(source, projection, None, frame, heads)) is not None:
+                        return tap
+    return None
+
+
+def _columns_of(target: Tensor, event: Event, position: int | None, frame: Frame, heads: int) -> Direct | None:
+    for key, out in event.outputs.items():
+        own = Frame(frame.batch, target.shape[1])
+        steps = _token_steps(out, own)
+        if steps is None:
+            continue
+        source = View(steps).read(out, own)
+        if source.shape[1] != target.shape[1]:
+            continue
+        wanted, given = (_table(t, position) for t in (target, source))
+        index, scaled = column_index(wanted, given), None
+        if index is None and (found := proportional_index(wanted, given)) is not None:
+            index, scaled = found
+        if index is None:
+            continue
+        step = as_step(index, source.shape[-1])
+        chain = (*steps, *((step,) if step else ()), Heads(heads))
+        del scaled  # a constant factor (attention's scaling) is applied after the projection: q stays as projected
+        return Direct(Port(event.path, "out", key, event.call), View(chain))
+    return None
+
+
+def _through_norm(target: Tensor, event: Event, position: int | None, frame: Frame) -> Tensor | None:
+    """When a norm's output is the target: the norm's input, in the same layout."""
+    for out in event.outputs.values():
+        for x in event.inputs.values():
+            if x.shape != out.shape or out.numel() != target.numel():
+                continue
+            for arrange in (lambda t: t, lambda t: t.transpose(1, 2)):
+                shaped = arrange(out) if out.ndim == 4 else out.reshape(target.shape) if out.ndim <= 3 else None
+                if shaped is None or shaped.shape != target.shape:
+                    continue
+                if torch.equal(_table(shaped, position), _table(target, position)) and not torch.equal(x, out):
+                    return arrange(x) if x.ndim == 4 else x.reshape(target.shape)
+    return None
+
+
+def _table(tensor: Tensor, position: int | None) -> Tensor:
+    """[batch, pos, …] as [token, column], of one position or of all."""
+    chosen = tensor if position is None else tensor[:, position : position + 1]
+    return chosen.reshape(chosen.shape[0] * chosen.shape[1], -1)
+
+
+def _without_repeats(target: Tensor) -> Tensor:
+    """One entry for each key/value head, where native code repeated them for the query heads."""
+    kept: list[int] = []
+    for head in range(target.shape[2]):
+        if not any(torch.equal(target[:, :, head], target[:, :, k]) for k in kept):
+            kept.append(head)
+    return target if len(kept) == target.shape[2] else target[:, :, kept]
+
+

@@ -1,0 +1,71 @@
+"""A few tokens, or a small image, that make any transformers model run: what structure is found on.
+
+Four sequences of six distinct tokens: enough rows to tell columns of a projection apart by their values alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+BATCH, POS = 4, 6
+
+
+def example_inputs(native: nn.Module) -> dict[str, Any] | None:
+    """Inputs for one forward pass, or None for a module that is no transformers model (its inputs are its own)."""
+    config = getattr(native, "config", None)
+    name = getattr(native, "main_input_name", None)
+    if config is None or name is None:
+        return None
+    device = next(native.parameters()).device
+    if name == "pixel_values" and not hasattr(config, "text_config"):
+        return {"pixel_values": _image(config, native, device)}
+    inputs: dict[str, Any] = {"input_ids": _tokens(config, device)}
+    if getattr(config, "is_encoder_decoder", False):
+        inputs["decoder_input_ids"] = _tokens(config, device, seed=1)
+    vision = getattr(config, "vision_config", None)
+    if vision is not None:
+        inputs["pixel_values"] = _image(vision, native, device)
+        _mark_image(inputs, config, vision)
+    if _takes(native, "use_cache"):
+        inputs["use_cache"] = False
+    return inputs
+
+
+def _tokens(config: Any, device: torch.device, *, seed: int = 0) -> Tensor:
+    text = getattr(config, "text_config", None) or config
+    size = int(getattr(text, "vocab_size", 0) or getattr(config, "vocab_size", 0))
+    generator = torch.Generator().manual_seed(seed)
+    special = {getattr(text, f"{n}_token_id", None) for n in ("pad", "bos", "eos", "mask", "image")}
+    special |= {getattr(config, n, None) for n in ("image_token_id", "image_token_index", "video_token_id")}
+    usable = [i for i in torch.randperm(min(size, 50_000), generator=generator).tolist() if i not in special]
+    while len(usable) < BATCH * POS:
+        usable = usable + usable
+    return torch.tensor(usable[: BATCH * POS], device=device).reshape(BATCH, POS)
+
+
+def _image(config: Any, native: nn.Module, device: torch.device) -> Tensor:
+    size = getattr(config, "image_size", 224)
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randn(BATCH, getattr(config, "num_channels", 3), height, width, generator=generator)
+    return pixels.to(device=device, dtype=next(native.parameters()).dtype)
+
+
+def _mark_image(inputs: dict[str, Any], config: Any, vision: Any) -> None:
+    """Put the image's placeholder tokens before the text, as many as the tower makes patches."""
+    token = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
+    if token is None:
+        return
+    patches = (vision.image_size // vision.patch_size) ** 2
+    if getattr(config, "vision_feature_select_strategy", "default") == "full":
+        patches += 1
+    ids = inputs["input_ids"]
+    inputs["input_ids"] = torch.cat([ids.new_full((len(ids), patches), token), ids], dim=1)
+
+
+def _takes(native: nn.Module, name: str) -> bool:
+    code = getattr(type(native).forward, "__wrapped__", type(native).forward).__code__
+    return name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
