@@ -12,6 +12,7 @@ import warnings
 
 import torch
 import transformers
+from tests.conformance.zoo_classes import ENCODER_DECODERS, ENCODERS, MULTIMODAL, VISION
 from tests.conformance.zoo_inputs import Inputs, inputs_of
 from tests.conformance.zoo_overrides import CAUSAL_OVERRIDES, UNAVAILABLE
 from tests.conformance.zoo_sizes import shrink
@@ -23,6 +24,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 MOST_PARAMETERS = 1_000_000
 
 
+CLASS_OVERRIDES = ENCODERS | ENCODER_DECODERS | VISION | MULTIMODAL
+
+
 class ZooError(AssertionError):
     """A tiny model came out wrong: too large, or of a class that does not exist."""
 
@@ -30,6 +34,31 @@ class ZooError(AssertionError):
 def causal_types() -> list[str]:
     """Every model type in transformers' causal-LM mapping, in its order."""
     return list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+
+
+def encoders() -> list[str]:
+    """Masked language models."""
+    return list(ENCODERS)
+
+
+def encoder_decoders() -> list[str]:
+    """Sequence-to-sequence models of text and speech."""
+    return list(ENCODER_DECODERS)
+
+
+def vision() -> list[str]:
+    """Vision transformers, and the towers of contrastive models, text towers included."""
+    return list(VISION)
+
+
+def multimodal() -> list[str]:
+    """Language models that read images."""
+    return list(MULTIMODAL)
+
+
+def everything() -> list[str]:
+    """Every name that `build` takes, those in `unavailable` included."""
+    return causal_types() + list(CLASS_OVERRIDES)
 
 
 def unavailable() -> dict[str, str]:
@@ -51,9 +80,12 @@ def build(name: str, *, perturb: bool = True, seed: int = 0, attention: str = "e
 
 
 def _class_and_config(name: str) -> tuple[type[PreTrainedModel], PretrainedConfig]:
-    model_class = getattr(transformers, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[name])
-    config = shrink(transformers.CONFIG_MAPPING[name], CAUSAL_OVERRIDES.get(name))
-    return model_class, _part_for(model_class, config)
+    if name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        model_class = getattr(transformers, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[name])
+        config = shrink(transformers.CONFIG_MAPPING[name], CAUSAL_OVERRIDES.get(name))
+        return model_class, _part_for(model_class, config)
+    model_class = getattr(transformers, name)
+    return model_class, shrink(model_class.config_class, CLASS_OVERRIDES[name])
 
 
 def _part_for(model_class: type[PreTrainedModel], config: PretrainedConfig) -> PretrainedConfig:

@@ -23,7 +23,7 @@ def perturb(model: nn.Module, *, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.is_floating_point():
+            if parameter.is_floating_point() and parameter.numel():
                 _perturb(parameter, torch.randn(parameter.shape, generator=generator))
 
 
