@@ -5,6 +5,7 @@ Four sequences of six distinct tokens: enough rows to tell columns of a projecti
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ def example_inputs(native: nn.Module) -> dict[str, Any] | None:
     if vision is not None:
         inputs["pixel_values"] = _image(vision, native, device)
         _mark_image(inputs, config, vision)
-    if _takes(native, "use_cache"):
+    if "use_cache" in signature(native.forward).parameters:
         inputs["use_cache"] = False
     return inputs
 
@@ -64,8 +65,3 @@ def _mark_image(inputs: dict[str, Any], config: Any, vision: Any) -> None:
         patches += 1
     ids = inputs["input_ids"]
     inputs["input_ids"] = torch.cat([ids.new_full((len(ids), patches), token), ids], dim=1)
-
-
-def _takes(native: nn.Module, name: str) -> bool:
-    code = getattr(type(native).forward, "__wrapped__", type(native).forward).__code__
-    return name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

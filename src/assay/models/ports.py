@@ -15,6 +15,8 @@ from torch import Tensor
 
 Side = Literal["in", "out", "q", "k", "v", "scores", "pattern"]
 Key = int | str | None
+FIRST = "*"
+"""The key that means the first floating tensor, whatever its place: native sites are named without one."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def floating_outputs(out: Any) -> dict[Key, Tensor]:
 
 def get_input(args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Key) -> Any:
     """The argument at `key`."""
+    if key == FIRST:
+        key = next(iter(floating_inputs(args, kwargs)))
     return args[key] if isinstance(key, int) else kwargs[key]  # type: ignore[index]
 
 
@@ -59,6 +63,8 @@ def put_input(
     args: tuple[Any, ...], kwargs: dict[str, Any], key: Key, value: Tensor
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments with the one at `key` replaced."""
+    if key == FIRST:
+        key = next(iter(floating_inputs(args, kwargs)))
     if isinstance(key, int):
         return (*args[:key], value, *args[key + 1 :]), kwargs
     return args, {**kwargs, str(key): value}
@@ -66,11 +72,15 @@ def put_input(
 
 def get_output(out: Any, key: Key) -> Any:
     """The element of a module's output at `key`."""
+    if key == FIRST:
+        key = next(iter(floating_outputs(out)))
     return out if key is None else out[key]
 
 
 def put_output(out: Any, key: Key, value: Tensor) -> Any:
     """The output with the element at `key` replaced; its own type is kept."""
+    if key == FIRST:
+        key = next(iter(floating_outputs(out)))
     if key is None:
         return value
     if isinstance(out, Mapping):

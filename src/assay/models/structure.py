@@ -12,13 +12,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from assay.core.sites import LAYER_SITES, MODEL_SITES, SiteName
+from assay.core.sites import LAYER_SITES, SiteName
 from assay.models.attention import IMPLEMENTATION, implementation_holders, using
 from assay.models.block_sites import block_sites
 from assay.models.ends import embedding_sites, final_sites, logits_site
 from assay.models.residual import explain_block
 from assay.models.stacks import Stack, find_stacks
-from assay.models.taps import ExpertWeights, Tap
+from assay.models.taps import Tap
 from assay.models.trace import Trace, trace
 from assay.models.views import Frame
 
@@ -44,10 +44,10 @@ class Site:
     """A named place in a model. `sizes` are the fixed axis sizes; batch and positions vary with the input."""
 
     name: SiteName
-    axes: tuple[str, ...]
-    sizes: Mapping[str, int]
-    writable: bool
-    tap: Tap = field(repr=False)
+    axes: tuple[str, ...] = field(compare=False)
+    sizes: Mapping[str, int] = field(compare=False)
+    writable: bool = field(compare=False)
+    tap: Tap = field(repr=False, compare=False)
 
     @property
     def layer(self) -> int | None:
@@ -67,7 +67,7 @@ class Structure:
     kinds: Mapping[tuple[str | None, int], str]
     sinks: Mapping[tuple[str | None, int], int]
     implementation: str
-    holders: tuple[tuple[object, str], ...] = field(default=(), repr=False)
+    native_shapes: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def depth(self) -> Mapping[str | None, int]:
@@ -92,7 +92,20 @@ def find_structure(native: nn.Module, inputs: Mapping[str, Any]) -> Structure:
     taps, why = logits_site(traced)
     frame = Frame(1, 1)
     _record(sites, reasons, SiteName("logits"), taps.get("logits"), why.get("logits", ""), memory, frame, native)
-    return Structure(sites, reasons, kinds, sinks, implementation, tuple(holders))
+    return Structure(sites, reasons, kinds, sinks, implementation, _native_shapes(traced))
+
+
+EMPTY = Structure({}, {}, {}, {}, "eager")
+"""The structure of a module that was not traced: native sites only."""
+
+
+def _native_shapes(traced: Trace) -> dict[tuple[str, str], tuple[int, ...]]:
+    shapes: dict[tuple[str, str], tuple[int, ...]] = {}
+    for event in traced.events:
+        for side, tensors in (("in", event.inputs), ("out", event.outputs)):
+            if tensors:
+                shapes.setdefault((event.path, side), tuple(next(iter(tensors.values())).shape))
+    return shapes
 
 
 def _trace(native: nn.Module, inputs: Mapping[str, Any], holders: list[tuple[object, str]]) -> tuple[str, Trace]:
@@ -156,7 +169,7 @@ def _record(
         reasons[name] = f"its tensor has shape {tuple(value.shape)}, not [{', '.join(axes)}]"
         return
     fixed = {a: int(n) for a, n in zip(axes, value.shape, strict=True) if a not in ("batch", "pos", "query", "key")}
-    sites[name] = Site(name, axes, fixed, not isinstance(tap, ExpertWeights) or True, tap)
+    sites[name] = Site(name, axes, fixed, writable=True, tap=tap)
 
 
 def _n_experts(native: nn.Module) -> int | None:
@@ -165,5 +178,3 @@ def _n_experts(native: nn.Module) -> int | None:
     counts = [getattr(config, name, None) for name in _EXPERT_COUNTS]
     return next((int(c) for c in counts if isinstance(c, int) and c > 1), None)
 
-
-_ = MODEL_SITES

@@ -1,0 +1,199 @@
+"""What each edit does to the selected part of a site's tensor. One function per operation, in the edits' own order.
+
+A change never writes in place, and gives back the very tensor when it changes nothing, so that no-ops stay no-ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from assay.core.errors import ExperimentError
+from assay.core.seeds import generator
+from assay.engine.dictionary import read_dictionary
+from assay.engine.hooks import Change
+from assay.engine.select import Part, Scope, edit_parts
+from assay.experiments.edits import Edit
+from assay.experiments.given_edits import Add, Call, Clamp, Feature, Noise, ProjectOut, Scale, Set
+from assay.experiments.sourced_edits import Mean, Patch, Resample, Swap
+from assay.models.structure import Site
+
+
+class Sources(Protocol):
+    """Values of other runs."""
+
+    def value(self, run: str, site: Site) -> Tensor:
+        """The site's tensor in another run, for the examples of this pass."""
+
+    def mean(self, run: str, site: Site, *, per_position: bool) -> Tensor:
+        """The mean over all examples of another run: [...] or [pos, ...]."""
+
+    def site(self, name: str) -> Site:
+        """A site by name."""
+
+
+def bind(edit: Edit, site: Site, scope: Scope, sources: Sources) -> Change:
+    """The edit as a function of the site's tensor, in a pass with this scope."""
+    if isinstance(edit, Call):
+        return lambda value: _apply_parts(value, _parts(edit, site, value, scope), lambda new, part: part.get(new), edit.function(value))
+    operation = _OPERATIONS[edit.op]
+
+    def change(value: Tensor) -> Tensor:
+        for i, part in enumerate(_parts(edit, site, value, scope)):
+            new = operation(edit, part.get(value), _Where(part, i, site, value, scope, sources))
+            value = part.put(value, new)
+        return value
+
+    return change
+
+
+class _Where:
+    """Where an operation takes place: the part of the tensor, and how to see the same part of another run."""
+
+    def __init__(self, part: Part, number: int, site: Site, value: Tensor, scope: Scope, sources: Sources) -> None:
+        self.part, self.number, self.site, self.value = part, number, site, value
+        self.scope, self.sources = scope, sources
+
+    def source(self, edit: Any, *, rows: Tensor | None = None) -> Tensor:
+        """The part of the source run's tensor that stands opposite this part."""
+        name = getattr(edit, "source_site", None)
+        site = self.site if name is None else self.sources.site(name)
+        given = self.sources.value(edit.source, site).to(self.value.device)
+        if rows is not None:
+            given = given[rows]
+        parts = edit_parts(edit, site.axes, given.shape, self._source_scope(given), getattr(edit, "source_pos", None))
+        if self.number >= len(parts):
+            raise ExperimentError(f"{edit}: the source selects no positions where the target does.")
+        return parts[self.number].get(given)
+
+    def _source_scope(self, given: Tensor) -> Scope:
+        return Scope(self.scope.rows, self.scope.prompt, self.scope.named, 0, self.scope.prompt)
+
+
+def _parts(edit: Edit, site: Site, value: Tensor, scope: Scope) -> list[Part]:
+    sourced = edit.source_run is not None and not isinstance(edit, Mean)
+    if sourced and edit.pos is None and scope.tokens > scope.prompt and scope.offset == 0:
+        edit = edit.model_copy(update={"pos": tuple(range(scope.prompt))})
+    return edit_parts(edit, site.axes, value.shape, scope)
+
+
+def _apply_parts(value: Tensor, parts: list[Part], pick: Callable[[Tensor, Part], Tensor], new: Tensor) -> Tensor:
+    if new.shape != value.shape:
+        raise ExperimentError(f"a function edit returned shape {tuple(new.shape)}: expected {tuple(value.shape)}.")
+    for part in parts:
+        value = part.put(value, pick(new, part))
+    return value
+
+
+def fit(given: Tensor, part: Tensor, edit: Edit, axes: tuple[str, ...]) -> Tensor:
+    """A value as the user gave it, broadcast to the selected part; axes selected by one index may be left out of it."""
+    given = given.to(device=part.device, dtype=part.dtype)
+    dropped = [i for i, axis in enumerate(axes) if _one_index(edit, axis)]
+    kept = len(axes) - len(dropped)
+    if 1 < given.ndim <= kept and dropped:
+        given = given.reshape((1,) * (kept - given.ndim) + given.shape)
+        for i in dropped:
+            given = given.unsqueeze(i)
+    return given.expand(part.shape)
+
+
+def _one_index(edit: Edit, axis: str) -> bool:
+    value = {"pos": edit.pos, "query": edit.pos, "head": edit.head, "kv_head": edit.head}.get(axis)
+    return isinstance(value, int | str)
+
+
+def _set(edit: Set, part: Tensor, where: _Where) -> Tensor:
+    if edit.value is None:
+        raise ExperimentError(f"{edit}: no value was given: expected a number or a tensor.")
+    if isinstance(edit.value, float):
+        return torch.full_like(part, edit.value)
+    return fit(edit.value.tensor, part, edit, where.site.axes)
+
+
+def _add(edit: Add, part: Tensor, where: _Where) -> Tensor:
+    return part + edit.scale * fit(edit.vector.tensor, part, edit, where.site.axes)
+
+
+def _scale(edit: Scale, part: Tensor, where: _Where) -> Tensor:
+    return part * _given(edit, edit.factor, "factor")
+
+
+def _clamp(edit: Clamp, part: Tensor, where: _Where) -> Tensor:
+    return part.clamp(edit.min, edit.max) if edit.min is not None or edit.max is not None else part
+
+
+def _project_out(edit: ProjectOut, part: Tensor, where: _Where) -> Tensor:
+    basis = _orthonormal(edit.directions.tensor.reshape(-1, part.shape[-1]).T, part)
+    return part - (part @ basis) @ basis.T
+
+
+def _swap(edit: Swap, part: Tensor, where: _Where) -> Tensor:
+    basis = _orthonormal(edit.basis.tensor.reshape(part.shape[-1], -1), part)
+    return part + ((where.source(edit) - part) @ basis) @ basis.T
+
+
+def _orthonormal(columns: Tensor, like: Tensor) -> Tensor:
+    """An orthonormal basis of the columns' span."""
+    left, sizes, _ = torch.linalg.svd(columns.to(torch.float64), full_matrices=False)
+    kept = left[:, sizes > sizes.max() * 1e-10]
+    return kept.to(device=like.device, dtype=like.dtype)
+
+
+def _noise(edit: Noise, part: Tensor, where: _Where) -> Tensor:
+    """Drawn for each example of the input by its number, so that it does not depend on how examples are batched."""
+    std = _given(edit, edit.std, "std")
+    rows = [where.scope.rows[b] for b in where.part.batch]
+    drawn = [
+        torch.randn(part.shape[1:], generator=generator(edit.seed, str(where.site), str(row), str(where.scope.offset)))
+        for row in rows
+    ]
+    return part + std * torch.stack(drawn).to(part)
+
+
+def _patch(edit: Patch, part: Tensor, where: _Where) -> Tensor:
+    return where.source(edit).to(part.dtype)
+
+
+def _mean(edit: Mean, part: Tensor, where: _Where) -> Tensor:
+    mean = where.sources.mean(edit.over, where.site, per_position=edit.per_position)
+    return where.part.get(mean.to(where.value).expand_as(where.value))
+
+
+def _resample(edit: Resample, part: Tensor, where: _Where) -> Tensor:
+    n = len(where.scope.rows)
+    if n < 2:
+        raise ExperimentError(f"{edit}: no other example of the same length to draw from: expected at least two.")
+    shift = torch.randint(1, n, (n,), generator=generator(edit.seed, str(where.site), "resample"))
+    return where.source(edit, rows=(torch.arange(n) + shift) % n).to(part.dtype)
+
+
+def _feature(edit: Feature, part: Tensor, where: _Where) -> Tensor:
+    return read_dictionary(edit.dictionary).edit(
+        part, edit.values, scale=edit.scale, relative=edit.relative, keep_error=edit.keep_error
+    )
+
+
+def _given(edit: Edit, value: float | None, name: str) -> float:
+    if value is None:
+        raise ExperimentError(f"{edit}: no {name} was given: expected a number.")
+    return value
+
+
+_OPERATIONS: Mapping[str, Callable[[Any, Tensor, _Where], Tensor]] = {
+    "set": _set,
+    "zero": lambda edit, part, where: torch.zeros_like(part),
+    "add": _add,
+    "scale": _scale,
+    "clamp": _clamp,
+    "project_out": _project_out,
+    "noise": _noise,
+    "feature": _feature,
+    "mean": _mean,
+    "patch": _patch,
+    "freeze": _patch,
+    "resample": _resample,
+    "swap": _swap,
+}

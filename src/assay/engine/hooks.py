@@ -1,0 +1,165 @@
+"""Tapping: the one place where torch hooks are registered.
+
+While a `Tapping` is active, every forward pass of the native model calls its actions: at each port a site's value is read,
+changed, and written back, in forward order. Changes at one site happen in the order in which they were given, captures after
+them. Whatever happens (an error, Ctrl-C), leaving the context removes every hook and restores the attention implementation.
+
+Cost: one Python call per tapped module and pass; a change copies the tensor that it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from assay.models.attention import IMPLEMENTATION, SoftmaxMode, listening, using
+from assay.models.network import Network
+from assay.models.ports import Port, Side, get_input, get_output, put_input, put_output
+from assay.models.structure import Site
+from assay.models.taps import Memory
+from assay.models.views import Frame
+
+Change = Callable[[Tensor], Tensor]
+"""Gives a site's new value from its old one. Must not change its argument in place."""
+
+Keep = Callable[[Tensor], None]
+"""Receives a site's value after all changes."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """What to do at a site. With `attach`, native code computes on from the very tensor that `keep` receives."""
+
+    site: Site
+    change: Change | None = None
+    keep: Keep | None = None
+    attach: bool = False
+
+
+class Tapping:
+    """Active actions on a network; use as a context manager."""
+
+    def __init__(self, network: Network, actions: Iterable[Action]) -> None:
+        self.network = network
+        ordered = list(actions)
+        self.changes = [a for a in ordered if a.change is not None]
+        self.keeps = [a for a in ordered if a.change is None]
+        self.by_port: dict[Port, list[Action]] = {}
+        for action in (*self.changes, *self.keeps):
+            self.by_port.setdefault(action.site.tap.port, []).append(action)
+        self.remembered = {port for a in ordered for port in a.site.tap.needs}
+        self.memory: Memory = {}
+        self.fired: set[Site] = set()
+        self.calls: dict[str, int] = {}
+        self.running: dict[str, int] = {}
+        self.paths: dict[int, str] = {}
+        self.frame = Frame(1, 1)
+        self._exit = ExitStack()
+        self._modes: list[SoftmaxMode] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._install()
+        except BaseException:
+            self._exit.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        while self._modes:
+            self._modes.pop().__exit__(None, None, None)
+        self._exit.close()
+
+    def _install(self) -> None:
+        ports = [*self.by_port, *self.remembered]
+        if any(port.in_attention for port in ports):
+            self._exit.enter_context(using(self.network.holders, self.network.structure.implementation))
+        if self.network.structure.implementation == IMPLEMENTATION and any(p.side in ("q", "k", "v") for p in ports):
+            self._exit.enter_context(listening(self))
+        self._hook(self.network.native.register_forward_pre_hook(self._begin, with_kwargs=True))
+        for path in dict.fromkeys(port.module for port in ports):
+            mine = [port for port in ports if port.module == path]
+            self._install_module(path, dict.fromkeys(mine))
+
+    def _install_module(self, path: str, ports: Iterable[Port]) -> None:
+        module = self.network.modules[path]
+        self.paths[id(module)] = path
+        entering = [p for p in ports if p.side == "in"]
+        leaving = [p for p in ports if p.side == "out"]
+        softmax = any(p.side in ("scores", "pattern") for p in ports)
+
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            call = self.running[path] = self.calls.get(path, 0)
+            self.calls[path] = call + 1
+            for port in (p for p in entering if p.call == call):
+                value = get_input(args, kwargs, port.key)
+                new = self._pass(port, value)
+                if new is not value:
+                    args, kwargs = put_input(args, kwargs, port.key, new)
+            if softmax:
+                self._modes.append(SoftmaxMode(module, self).__enter__())
+            return args, kwargs
+
+        def after(_: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
+            if softmax and self._modes and self._modes[-1].module is module:
+                self._modes.pop().__exit__(None, None, None)
+            call = self.running[path]
+            # remembered integer tensors (chosen experts) first: a change at this call may need them
+            for port in sorted((p for p in leaving if p.call == call), key=lambda p: p not in self.remembered):
+                value = get_output(out, port.key)
+                new = self._pass(port, value)
+                if new is not value:
+                    out = put_output(out, port.key, new)
+            return out
+
+        self._hook(module.register_forward_pre_hook(before, with_kwargs=True))
+        if leaving or softmax:
+            self._hook(module.register_forward_hook(after))
+
+    def _hook(self, handle: RemovableHandle) -> None:
+        self._exit.callback(handle.remove)
+
+    def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A new forward pass: call counts and remembered tensors start afresh."""
+        self.calls.clear()
+        self.memory.clear()
+        tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor) and t.ndim > 0]
+        main = next((kwargs[n] for n in ("input_ids", "inputs_embeds", "pixel_values") if kwargs.get(n) is not None), None)
+        main = main if main is not None else tensors[0] if tensors else None
+        if main is not None:
+            self.frame = Frame(main.shape[0], main.shape[1] if main.ndim > 1 else 1)
+
+    def attention(self, module: nn.Module, side: Side, value: Tensor, index: int) -> Tensor:
+        """Called by the attention tap with a tensor inside attention."""
+        path = self.paths.get(id(module))
+        if side == "q":
+            self.frame = Frame(self.frame.batch, value.shape[2])
+        return value if path is None else self._pass(Port(path, side, index, self.running[path]), value)
+
+    def _pass(self, port: Port, here: Tensor) -> Tensor:
+        """Native code passes `port` with the tensor `here`: returns what it goes on with."""
+        for action in self.by_port.get(port, ()):
+            here = self._act(action, here)
+        if port in self.remembered:
+            self.memory[port] = here
+        return here
+
+    def _act(self, action: Action, here: Tensor) -> Tensor:
+        tap, native = action.site.tap, self.network.native
+        value = tap.read(here, self.memory, self.frame, native)
+        self.fired.add(action.site)
+        if action.change is not None:
+            changed = action.change(value)
+            here = here if changed is value else tap.write(here, changed, self.memory, self.frame, native)
+            return here
+        if action.attach:
+            here = tap.attach(here, value, self.memory, self.frame, native)
+        if action.keep is not None:
+            action.keep(value)
+        return here

@@ -1,0 +1,203 @@
+"""Metrics computed on a finished pass: one number for each example and position, reduced only as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerBase
+
+from assay.core.errors import ExperimentError
+from assay.engine.answers import alternatives, token_ids
+from assay.engine.select import Scope, head_axis, position_axis
+from assay.experiments.inputs import Input
+from assay.experiments.metrics import KL, Accuracy, CallMetric, LogitDiff, LogProb, Metric, Prob, ReverseKL
+from assay.experiments.site_metrics import Cosine, Dot, SiteMetric
+from assay.models.structure import Site
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a metric is computed from."""
+
+    logits: Tensor | None
+    sites: Mapping[Site, Tensor]
+    ids: Tensor | None
+    scope: Scope
+    given: Input
+    tokenizer: PreTrainedTokenizerBase | None
+    other: Callable[[str], Tensor]
+    """The logits of another run for these examples."""
+    continued: Callable[[list[tuple[int, ...]]], Tensor]
+    """Summed log-probability of one token sequence for each example, teacher-forced, with this run's edits."""
+    site: Callable[[str], Site]
+    view: Any = None
+
+
+def compute(metric: Metric, run: Measured) -> Float[Tensor, "batch *rest"]:
+    """The metric for each example: [batch], or [batch, pos] where its positions are a list, a slice or None.
+
+    Raises:
+        ExperimentError: an answer that fits no example, a model without logits, or a ragged choice of positions.
+    """
+    if isinstance(metric, CallMetric):
+        return torch.as_tensor(metric.function(run.view)).reshape(len(run.scope.rows), -1).squeeze(-1)
+    values = _at_site(metric, run) if isinstance(metric, SiteMetric) else _at_output(metric, run)
+    if isinstance(metric.pos, int | str):
+        return values[:, 0]
+    if metric.reduce == "none":
+        return values
+    return _reduce(values, metric.reduce, 1)
+
+
+def _reduce(values: Tensor, how: str, axis: int) -> Tensor:
+    if how in ("min", "max"):
+        return values.amin(axis) if how == "min" else values.amax(axis)
+    return values.mean(axis) if how == "mean" else values.sum(axis)
+
+
+def positions_of(metric: Metric, run: Measured, size: int) -> list[list[int]]:
+    """Positions at which the metric is read, for each example; `loss` leaves out the last."""
+    found = [run.scope.positions(metric.pos, row, size) for row in run.scope.rows]
+    if metric.pos is None:
+        found = [[p for p in row if p < run.scope.prompt] for row in found]
+    if metric.kind == "loss":
+        found = [[p for p in row if p < run.scope.prompt - 1] for row in found]
+    if len({len(row) for row in found}) > 1:
+        raise ExperimentError(f"metric {metric.kind}: pos={metric.pos} selects different numbers of positions in different examples.")
+    if not found[0]:
+        raise ExperimentError(f"metric {metric.kind}: pos={metric.pos} leaves no position to read in a prompt of {run.scope.prompt}.")
+    return found
+
+
+def _take(tensor: Tensor, positions: list[list[int]]) -> Tensor:
+    """[batch, pos, …] at each example's own positions."""
+    index = torch.tensor(positions, device=tensor.device)
+    return tensor[torch.arange(len(positions), device=tensor.device)[:, None], index]
+
+
+def _at_site(metric: SiteMetric, run: Measured) -> Tensor:
+    site = run.site(metric.site)
+    value = run.sites[site]
+    axis = position_axis(site.axes)
+    if axis is not None:
+        value = value.transpose(1, axis)
+        value = _take(value, positions_of(metric, run, value.shape[1]))
+    else:
+        value = value[:, None]
+    heads = head_axis(site.axes)
+    if metric.head is not None:
+        if heads is None:
+            raise ExperimentError(f"metric {metric.kind} at {site}: this site has no heads.")
+        value = value.select(2, metric.head)
+    if isinstance(metric, Dot | Cosine):
+        direction = metric.direction.tensor.to(value)
+        if direction.shape[0] != value.shape[-1]:
+            raise ExperimentError(
+                f"metric {metric.kind} at {site}: the direction has {direction.shape[0]} entries, {site.axes[-1]} has {value.shape[-1]}."
+            )
+        return value @ direction if isinstance(metric, Dot) else F.cosine_similarity(value, direction, dim=-1)
+    return value.norm(dim=-1)
+
+
+def _at_output(metric: Metric, run: Measured) -> Tensor:
+    if run.logits is None:
+        raise ExperimentError(f"metric {metric.kind} needs logits, and this model returns none: measure at a site instead.")
+    positions = positions_of(metric, run, run.logits.shape[1])
+    if isinstance(metric, LogProb | Prob):
+        return _probability(metric, run, positions)
+    logits = _take(run.logits, positions).float() if run.logits.dtype != torch.float64 else _take(run.logits, positions)
+    return _OUTPUT[metric.kind](metric, run, logits, positions)
+
+
+def _answers(metric: Metric, run: Measured, which: str, *, single: bool = True) -> list[tuple[int, ...]]:
+    given = getattr(metric, which, None)
+    if given is None:
+        given = run.given.answers if which == "answer" else run.given.wrong
+    if given is None:
+        raise ExperimentError(f"metric {metric.kind}: no {which} was given, and its input brings none.")
+    what = f"metric {metric.kind}, {which}"
+    ids = token_ids(given, run.given.examples, run.tokenizer, what=what, single=single)
+    return [ids[row] for row in run.scope.rows]
+
+
+def _pick(logits: Tensor, ids: list[tuple[int, ...]]) -> Tensor:
+    index = torch.tensor([i[0] for i in ids], device=logits.device)
+    return logits.gather(-1, index[:, None, None].expand(*logits.shape[:2], 1))[..., 0]
+
+
+def _logit(metric: Metric, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+    return _pick(logits, _answers(metric, run, "answer"))
+
+
+def _logit_diff(metric: LogitDiff, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+    return _pick(logits, _answers(metric, run, "answer")) - _pick(logits, _answers(metric, run, "wrong"))
+
+
+def _rank(metric: Metric, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+    right = _pick(logits, _answers(metric, run, "answer"))
+    return (logits > right[..., None]).sum(-1).to(logits.dtype)
+
+
+def _accuracy(metric: Accuracy, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+    ids = _answers(metric, run, "answer")
+    right = _pick(logits, ids)
+    wrong = metric.wrong if metric.wrong is not None else run.given.wrong if metric.answer is None else None
+    if wrong is None:
+        others = logits.scatter(-1, torch.tensor([i[0] for i in ids], device=logits.device)[:, None, None].expand(*logits.shape[:2], 1), -torch.inf)
+        return (right > others.amax(-1)).to(logits.dtype)
+    lists = alternatives(wrong, run.given.examples, run.tokenizer, what="metric accuracy, wrong")
+    rows = [lists[row] for row in run.scope.rows]
+    best = torch.stack([logits[b][:, rows[b]].amax(-1) for b in range(len(rows))])
+    return (right > best).to(logits.dtype)
+
+
+def _probability(metric: LogProb | Prob, run: Measured, positions: list[list[int]]) -> Tensor:
+    ids = _answers(metric, run, "answer", single=False)
+    if all(len(i) == 1 for i in ids):
+        assert run.logits is not None
+        log = _pick(_log_softmax(_take(run.logits, positions)), ids)
+    elif positions == [[run.scope.prompt - 1]] * len(positions):
+        log = run.continued(ids)[:, None]
+    else:
+        raise ExperimentError(f"metric {metric.kind}: an answer of several tokens can only be scored after the prompt: use pos=-1.")
+    return log.exp() if isinstance(metric, Prob) else log
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    return torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), -1)
+
+
+def _kl(metric: KL | ReverseKL, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+    here, there = _log_softmax(logits), _log_softmax(_take(run.other(metric.to), positions))
+    p, q = (there, here) if isinstance(metric, KL) else (here, there)
+    return (p.exp() * (p - q)).sum(-1)
+
+
+def _loss(metric: Metric, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+    if run.ids is None:
+        raise ExperimentError("metric loss needs token ids, and this input has none.")
+    following = _take(run.ids[..., None].to(logits.device), [[p + 1 for p in row] for row in positions])
+    return -_log_softmax(logits).gather(-1, following)[..., 0]
+
+
+def _entropy(metric: Metric, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+    log = _log_softmax(logits)
+    return -(log.exp() * log).sum(-1)
+
+
+_OUTPUT: Mapping[str, Callable[[Any, Measured, Tensor, list[list[int]]], Tensor]] = {
+    "logit": _logit,
+    "logit_diff": _logit_diff,
+    "rank": _rank,
+    "accuracy": _accuracy,
+    "kl": _kl,
+    "reverse_kl": _kl,
+    "loss": _loss,
+    "entropy": _entropy,
+}

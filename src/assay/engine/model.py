@@ -1,0 +1,154 @@
+"""The model that a person works with: a network and the verbs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from assay.core.sites import SiteName
+from assay.engine.hooks import Action, Tapping
+from assay.engine.run_result import RunResult, run_once
+from assay.experiments.captures import Capture
+from assay.experiments.edits import Edit
+from assay.experiments.metrics import Metric
+from assay.models.loading import load_native
+from assay.models.network import Network
+from assay.models.prompts import Prompts, tokenise
+from assay.models.structure import Site
+
+
+class Model:
+    """A network with its own native code, named sites, and what can be done with it.
+
+    `model.native` is the untouched module: with no edits, its outputs are what they always were.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def __repr__(self) -> str:
+        return f"Model({self.network.source.name}: {type(self.native).__name__}, {len(self.network.structure.sites)} sites)"
+
+    @property
+    def native(self) -> nn.Module:
+        """The native module."""
+        return self.network.native
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """The tokenizer, or None."""
+        return self.network.tokenizer
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of configuration and weights."""
+        return self.network.fingerprint
+
+    @property
+    def config(self) -> Any:
+        """The native model's configuration, or None."""
+        return getattr(self.native, "config", None)
+
+    @property
+    def sites(self) -> list[Site]:
+        """All named sites in forward order."""
+        return list(self.network.structure.sites.values())
+
+    @property
+    def n_layers(self) -> int:
+        """Layers of the main stack: the only one, or the decoder."""
+        depth = self.network.structure.depth
+        return depth.get(None, depth.get("dec", max(depth.values(), default=0)))
+
+    @property
+    def n_heads(self) -> int:
+        """Query heads of the first layer that has attention, 0 without any."""
+        return next((s.sizes["head"] for s in self.sites if s.name.name in ("z", "pattern", "cross_z")), 0)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream of the main stack, 0 if there is none."""
+        return next((s.sizes["d_model"] for s in reversed(self.sites) if s.name.name == "resid_pre"), 0)
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+        parameter = next(self.native.parameters(), None)
+        return parameter.device if parameter is not None else torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the first parameter."""
+        parameter = next(self.native.parameters(), None)
+        return parameter.dtype if parameter is not None else torch.float32
+
+    def site(self, name: str | SiteName) -> Site:
+        """A site by name or alias. Raises SiteError with the reason or the nearest names."""
+        return self.network.site(name)
+
+    def why_not(self, name: str | SiteName) -> str | None:
+        """Why a site is absent in this model; None when it is there."""
+        return self.network.why_not(name)
+
+    def tokens(self, inputs: Any) -> Prompts:
+        """How an input is tokenised."""
+        return tokenise(inputs, self.tokenizer)
+
+    def run(
+        self,
+        inputs: Any,
+        *,
+        capture: str | Capture | Sequence[str | Capture] = (),
+        edits: Edit | Sequence[Edit] = (),
+        metrics: Metric | Sequence[Metric] = (),
+        sources: Mapping[str, Any] | None = None,
+        positions: Mapping[str, Sequence[int]] | None = None,
+    ) -> RunResult:
+        """One run: look at sites, change them, measure the output.
+
+        `sources` are further inputs that edits take values from, by name. `positions` names positions of the prompts, one
+        index for each. Captured tensors are [batch, pos, …]; prompts of different length are run in groups and padded with
+        NaN at the right in what is returned. Cost: one forward pass for each prompt length.
+        """
+        return run_once(
+            self.network, inputs, capture=capture, edits=edits, metrics=metrics, sources=sources or {}, positions=positions or {}
+        )
+
+    @contextmanager
+    def hooked(self, functions: Mapping[str, Callable[[Tensor], Tensor | None]]) -> Iterator[nn.Module]:
+        """Plain Python functions at sites while the context lasts, for exploration: `with model.hooked({...}) as native:`.
+
+        A function gets the site's tensor and returns the new one, or None to leave it.
+        """
+
+        def changing(function: Callable[[Tensor], Tensor | None]) -> Callable[[Tensor], Tensor]:
+            def change(value: Tensor) -> Tensor:
+                new = function(value)
+                return value if new is None else new
+
+            return change
+
+        named = [(site, fn) for name, fn in functions.items() for site in self.network.sites_named(name)]
+        with Tapping(self.network, [Action(site, change=changing(fn)) for site, fn in named]):
+            yield self.native
+
+
+def load(
+    what: str | Path | nn.Module | None = None,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Model:
+    """A model with its sites. Without arguments: the embedded SmolLM2-135M-Instruct.
+
+    `what` is a hub id, a local folder, a GGUF file, a `PreTrainedModel` or any `nn.Module`; for a module of your own, give
+    `inputs` for one forward pass so that its sites can be found (without, only native sites exist). Options are those of
+    `assay.models.loading.load_native`: revision, dtype, device, device_map, quantization, trust_remote_code, ….
+    """
+    return Model(Network.of(load_native(what, **options), inputs))

@@ -1,0 +1,89 @@
+"""One plain forward pass of the native model, with changes at sites and tensors kept from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from assay.core.errors import ExperimentError, InputError
+from assay.engine.hooks import Action, Change, Tapping
+from assay.models.ends import output_key
+from assay.models.network import Network
+from assay.models.ports import get_output
+from assay.models.structure import Site
+
+
+@dataclass
+class Kept:
+    """What one pass left: the model's main output, and the tensors at the sites that were asked for."""
+
+    output: Tensor | None
+    sites: dict[Site, Tensor] = field(default_factory=dict)
+    native: Any = None
+
+
+def forward(
+    network: Network,
+    inputs: Mapping[str, Any],
+    changes: Sequence[tuple[Site, Change]] = (),
+    keep: Iterable[Site] = (),
+    *,
+    gradients: bool = False,
+    attach: Iterable[Site] = (),
+) -> Kept:
+    """Run the native model once. Every site that is changed must be reached, or the pass is an error.
+
+    With `gradients`, autograd stays on, and the tensors of `attach` are the very ones that native code computes on from.
+    """
+    kept = Kept(None)
+    attached = set(attach)
+
+    def keeper(site: Site) -> Any:
+        def store(value: Tensor) -> None:
+            kept.sites[site] = value if gradients else value.clone()
+
+        return store
+
+    actions = [Action(site, change=change) for site, change in changes]
+    actions += [Action(site, keep=keeper(site), attach=site in attached) for site in dict.fromkeys((*keep, *attached))]
+    with _autograd(gradients), Tapping(network, actions) as tapping:
+        kept.native = network.native(**on_device(network, inputs))
+    unreached = [str(a.site) for a in actions if a.site not in tapping.fired]
+    if unreached:
+        raise ExperimentError(
+            f"{unreached[0]} was not reached in this pass ({len(unreached)} of {len(actions)} sites): the model did not run "
+            "that part with these inputs, so an edit or capture there would do nothing."
+        )
+    key = output_key(kept.native)
+    found = get_output(kept.native, key)
+    kept.output = found if isinstance(found, Tensor) else None
+    return kept
+
+
+def on_device(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs on the device of the model's first parameter; without a cache unless one is given."""
+    parameter = next(network.native.parameters(), None)
+    device = parameter.device if parameter is not None else torch.device("cpu")
+    moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+    _check_ids(network, moved.get("input_ids"))
+    if "use_cache" not in moved and "input_ids" in moved and network.takes("use_cache"):
+        moved["use_cache"] = False
+    return moved
+
+
+def _check_ids(network: Network, ids: Tensor | None) -> None:
+    size = network.vocabulary
+    if ids is None or size is None or ids.numel() == 0:
+        return
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= size:
+        raise InputError(f"token id {high if high >= size else low} is out of range: this model knows ids 0-{size - 1}.")
+
+
+def _autograd(on: bool) -> AbstractContextManager[Any]:
+    return torch.enable_grad() if on else torch.no_grad()

@@ -1,0 +1,32 @@
+"""Before anything runs: inputs tokenised, and the experiment checked against the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from assay.experiments.experiment import Experiment
+from assay.experiments.inputs import Chats, Input, ModelInputs, Texts, Tokens
+from assay.models.network import Network
+from assay.models.prompts import Prompts, tokenise
+
+
+def prompts_of(network: Network, experiment: Experiment, given: Mapping[str, Any] | None = None) -> dict[str, Prompts]:
+    """The tokenised inputs by name."""
+    return {name: prompts_for(network, value) for name, value in experiment.inputs.items()}
+
+
+def prompts_for(network: Network, value: Input) -> Prompts:
+    """One input, tokenised."""
+    if isinstance(value, Texts):
+        return tokenise(value.texts[0] if value.single else list(value.texts), network.tokenizer)
+    if isinstance(value, Tokens):
+        return tokenise([list(row) for row in value.tokens], network.tokenizer)
+    if isinstance(value, Chats):
+        return tokenise([[m.model_dump() for m in chat] for chat in value.chats], network.tokenizer)
+    assert isinstance(value, ModelInputs)
+    return tokenise({name: a.tensor for name, a in value.tensors.items()}, network.tokenizer)
+
+
+def checked(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts]) -> None:
+    """Raise the first problem that can be known before running."""

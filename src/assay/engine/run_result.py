@@ -1,0 +1,151 @@
+"""What `model.run` gives back: logits, captured tensors, metrics, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from assay.core.errors import SiteError, nearest
+from assay.engine.prepare import checked, prompts_of
+from assay.engine.rows import groups, merge
+from assay.engine.runner import Runner, needed_sites
+from assay.engine.select import Scope, head_axis, position_axis
+from assay.engine.source_means import source_means
+from assay.experiments.captures import Capture, GradCapture
+from assay.experiments.experiment import Experiment
+from assay.experiments.inputs import as_input
+from assay.experiments.positions import resolve_indices
+from assay.experiments.runs import Run
+from assay.models.network import Network
+from assay.models.prompts import Prompts
+from assay.models.structure import Site
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run. Index it with a site name or a capture's name."""
+
+    tokens: Prompts
+    output: Float[Tensor, "batch pos vocab"] | None
+    captured: Mapping[str, Tensor]
+    metrics: Mapping[str, Tensor]
+    network: Network = field(repr=False)
+    facts: tuple[str, ...] = ()
+
+    @property
+    def logits(self) -> Float[Tensor, "batch pos vocab"]:
+        """The model's logits (for a model without an output head: its last hidden state)."""
+        if self.output is None:
+            raise SiteError("this model returned no tensor as its main output: capture a native site instead.")
+        return self.output
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name in self.captured:
+            return self.captured[name]
+        try:
+            canonical = str(self.network.site(name))
+        except SiteError:
+            canonical = name
+        if canonical in self.captured:
+            return self.captured[canonical]
+        raise SiteError(f"{name!r} was not captured in this run.{nearest(name, self.captured)} Add it to capture=[...].")
+
+    def top(self, k: int = 5, *, pos: int = -1, row: int = 0) -> list[tuple[str, float]]:
+        """The k most probable next tokens at a position of one prompt, with their probabilities."""
+        length = self.tokens.lengths[row]
+        probabilities = torch.softmax(self.logits[row, pos % length].float(), -1)
+        best = probabilities.topk(k)
+        decode = self.network.tokenizer.decode if self.network.tokenizer else lambda ids: str(ids[0])
+        return [(str(decode([int(i)])), float(p)) for p, i in zip(best.values, best.indices, strict=True)]
+
+
+def run_once(
+    network: Network,
+    inputs: Any,
+    *,
+    capture: Any = (),
+    edits: Any = (),
+    metrics: Any = (),
+    sources: Mapping[str, Any],
+    positions: Mapping[str, Sequence[int]],
+) -> RunResult:
+    """A run as an experiment of one variant."""
+    run = Run(input="input", edits=edits, captures=capture if not isinstance(capture, str | Capture) else (capture,))
+    given = {"input": _input(inputs, positions), **{name: _input(value, {}) for name, value in sources.items()}}
+    metrics = metrics if isinstance(metrics, Sequence) else (metrics,)
+    experiment = Experiment(inputs=given, runs={"main": run}, metrics=metrics, main="main")
+    prompts = prompts_of(network, experiment, {"input": inputs, **sources})
+    checked(network, experiment, prompts)
+    return execute(network, experiment, prompts)
+
+
+def execute(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts]) -> RunResult:
+    """Make all runs of an experiment without a sweep; what the main run kept, for all examples."""
+    order = experiment.order()
+    runs = {name: experiment.run(name) for name in order}
+    needed = needed_sites(network, experiment, [runs])
+    means = source_means(network, experiment, prompts, [runs])
+    used = list(dict.fromkeys(run.input for run in runs.values()))
+    outputs, captured, measured = [], {}, {}  # type: ignore[var-annotated]
+    for rows in groups(prompts, used):
+        runner = Runner(network, experiment, prompts, rows, means, needed)
+        for name in order:
+            runner.make(name, runs[name])
+        main = runs[experiment.main]
+        kept = runner.kept[experiment.main]
+        outputs.append((rows, kept.output))
+        for label, site, tensor in _captures(network, main, runner, experiment.main):
+            captured.setdefault((label, site), []).append((rows, tensor))
+        for metric in experiment.metrics:
+            name = metric.run or experiment.main
+            measured.setdefault(metric.name or metric.kind, []).append((rows, runner.measure(metric, name, runs[name])))
+    whole = None if any(t is None for _, t in outputs) else merge(outputs, ragged=(1,) if outputs[0][1].ndim > 2 else ())
+    tokens = prompts[runs[experiment.main].input]
+    return RunResult(
+        tokens,
+        whole,
+        {label: merge(parts, ragged=_ragged(site)) for (label, site), parts in captured.items()},
+        {name: merge(parts, ragged=tuple(range(1, parts[0][1].ndim))) for name, parts in measured.items()},
+        network,
+        (*network.source.facts, *tokens.facts),
+    )
+
+
+def _ragged(site: Site) -> tuple[int, ...]:
+    return tuple(i for i, axis in enumerate(site.axes) if axis in ("pos", "query", "key"))
+
+
+def _captures(network: Network, run: Run, runner: Runner, name: str) -> list[tuple[str, Site, Tensor]]:
+    found = []
+    for capture in run.captures:
+        sites = network.sites_named(capture.site)
+        for site in sites:
+            grad = isinstance(capture, GradCapture)
+            tensor = runner.grads[capture.label, site] if grad else runner.kept[name].sites[site]
+            label = capture.label if len(sites) == 1 and capture.name else f"grad.{site}" if grad else str(site)
+            found.append((label, site, selected(tensor, capture, site, runner.scope(run))))
+    return found
+
+
+def selected(tensor: Tensor, capture: Capture, site: Site, scope: Scope) -> Tensor:
+    """The positions and heads that a capture asks for, in its dtype; one index keeps its axis."""
+    axis, heads = position_axis(site.axes), head_axis(site.axes)
+    if capture.pos is not None and axis is not None:
+        chosen = [scope.positions(capture.pos, row, tensor.shape[axis]) for row in scope.rows]
+        tensor = torch.stack([tensor[b].index_select(axis - 1, torch.tensor(p, device=tensor.device)) for b, p in enumerate(chosen)])
+    if capture.head is not None and heads is not None:
+        index = resolve_indices(capture.head, size=tensor.shape[heads], axis="head")
+        tensor = tensor.index_select(heads, torch.tensor(index, device=tensor.device))
+    return tensor if capture.dtype is None else tensor.to(getattr(torch, capture.dtype))
+
+
+def _input(value: Any, positions: Mapping[str, Sequence[int]]) -> Any:
+    if isinstance(value, Prompts):
+        value = {k: v for k, v in value.tensors.items()} if value.tensors is not None else [list(r) for r in value.rows]
+    return as_input(value, **({"positions": {k: tuple(v) for k, v in positions.items()}} if positions else {}))
+

@@ -1,0 +1,173 @@
+"""All runs of one variant of an experiment, for one group of examples of equal length: one plain pass each, written to be read.
+
+This is the reference that faster schedules are compared with. Runs are made in the order of their sources; a run that does
+not vary in a sweep is made once per group and its tensors are kept. Cost: one forward pass for each run and variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from assay.core.errors import ExperimentError
+from assay.engine.changes import bind
+from assay.engine.hooks import Change
+from assay.engine.measures import Measured, compute
+from assay.engine.passes import Kept, forward
+from assay.engine.rows import own_rows
+from assay.engine.select import Scope
+from assay.experiments.captures import GradCapture
+from assay.experiments.edits import Edit
+from assay.experiments.experiment import Experiment
+from assay.experiments.metrics import Metric
+from assay.experiments.runs import Run
+from assay.experiments.site_metrics import SiteMetric
+from assay.experiments.sourced_edits import Mean, Patch
+from assay.models.network import Network
+from assay.models.prompts import Prompts
+from assay.models.structure import Site
+
+Means = Mapping[tuple[str, Site, bool], Tensor]
+
+
+@dataclass
+class Tally:
+    """What was really done."""
+
+    passes: int = 0
+    rows: int = 0
+    tokens: int = 0
+
+
+@dataclass
+class Runner:
+    """The runs of a group. `prompts` are the tokenised inputs by name."""
+
+    network: Network
+    experiment: Experiment
+    prompts: Mapping[str, Prompts]
+    rows: Sequence[int]
+    means: Means = field(default_factory=dict)
+    wanted: Mapping[str, Iterable[Site]] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    kept: dict[str, Kept] = field(default_factory=dict)
+    grads: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
+
+    def make(self, name: str, run: Run) -> Kept:
+        """Make one run; its sources must have been made."""
+        grads = [c for c in run.captures if isinstance(c, GradCapture)]
+        attach = [site for capture in grads for site in self.network.sites_named(capture.site)]
+        keep = [*self.wanted.get(name, ()), *(self.site(c.of.site) for c in grads if isinstance(c.of, SiteMetric))]
+        kept = self.kept[name] = self.forward(name, run, keep=keep, attach=attach)
+        for i, capture in enumerate(grads):
+            sites = self.network.sites_named(capture.site)
+            total = self.measure(capture.of, name, run).sum()
+            found = torch.autograd.grad(total, [kept.sites[s] for s in sites], retain_graph=i < len(grads) - 1)
+            self.grads |= {(capture.label, site): grad for site, grad in zip(sites, found, strict=True)}
+        if grads:
+            kept.sites = {site: value.detach() for site, value in kept.sites.items()}
+            kept.output = None if kept.output is None else kept.output.detach()
+        return kept
+
+    def forward(
+        self, name: str, run: Run, *, keep: Iterable[Site] = (), attach: Iterable[Site] = (), extra: Tensor | None = None
+    ) -> Kept:
+        """One pass of a run; `extra` are further tokens after each prompt."""
+        prompts = self.prompts[run.input]
+        inputs = prompts.inputs(own_rows(prompts, self.rows))
+        if extra is not None:
+            inputs["input_ids"] = torch.cat([inputs["input_ids"], extra], dim=1)
+        scope = self.scope(run, 0 if extra is None else extra.shape[1])
+        attached = list(attach)
+        self.tally.passes += 1
+        self.tally.rows += len(self.rows)
+        self.tally.tokens += len(self.rows) * scope.tokens
+        return forward(
+            self.network, inputs, self.changes(run.edits, scope), keep, gradients=bool(attached), attach=attached
+        )
+
+    def changes(self, edits: Iterable[Edit], scope: Scope) -> list[tuple[Site, Change]]:
+        """Edits bound to this group, an edit without a layer at every layer that has its site."""
+        return [(s, bind(edit, s, scope, self)) for edit in edits for s in self.network.sites_named(edit.site)]
+
+    def scope(self, run: Run, extra: int = 0) -> Scope:
+        """Which examples and tokens a pass of this run covers."""
+        prompts = self.prompts[run.input]
+        rows = own_rows(prompts, self.rows)
+        length = prompts.lengths[rows[0]]
+        return Scope(tuple(rows), length, self.experiment.inputs[run.input].positions, 0, length + extra)
+
+    def value(self, run: str, site: Site) -> Tensor:
+        """A source's tensor."""
+        return self.kept[run].sites[site]
+
+    def mean(self, run: str, site: Site, *, per_position: bool) -> Tensor:
+        """A source's mean over all its examples."""
+        return self.means[run, site, per_position]
+
+    def site(self, name: str) -> Site:
+        """A site by name."""
+        return self.network.site(name)
+
+    def measure(self, metric: Metric, name: str, run: Run) -> Tensor:
+        """A metric on a run that was made: [example, …]."""
+        kept = self.kept[name]
+        prompts = self.prompts[run.input]
+        ids = prompts.inputs(own_rows(prompts, self.rows)).get("input_ids")
+        measured = Measured(
+            kept.output,
+            kept.sites,
+            ids,
+            self.scope(run),
+            self.experiment.inputs[run.input],
+            self.network.tokenizer,
+            self._logits,
+            lambda answers: self._continued(name, run, answers),
+            self.site,
+            kept,
+        )
+        return compute(metric, measured)
+
+    def _logits(self, run: str) -> Tensor:
+        output = self.kept[run].output
+        if output is None:
+            raise ExperimentError(f"the run {run!r} has no logits to compare with.")
+        return output
+
+    def _continued(self, name: str, run: Run, answers: list[tuple[int, ...]]) -> Tensor:
+        """Summed log-probability of answers, one pass for each answer length. Edits stay where they are in the prompt."""
+        total = torch.zeros(len(self.rows), dtype=torch.float64)
+        prompt = self.scope(run).prompt
+        for length in sorted({len(a) for a in answers}):
+            longest = [a + a[-1:] * (length - len(a)) for a in answers]  # rows of other lengths: computed, not used
+            extra = torch.tensor([a[: length - 1] for a in longest]).reshape(len(answers), length - 1)
+            kept = self.forward(name, run, extra=extra if length > 1 else None)
+            if kept.output is None:
+                raise ExperimentError("several-token answers need a model with logits.")
+            log = torch.log_softmax(kept.output[:, prompt - 1 :].double(), -1)
+            ids = torch.tensor([a[:length] for a in longest]).to(log.device)
+            scores = log.gather(-1, ids[..., None])[..., 0].sum(-1)
+            for b, answer in enumerate(answers):
+                if len(answer) == length:
+                    total[b] = scores[b]
+        return total
+
+
+def needed_sites(network: Network, experiment: Experiment, variants: Iterable[Mapping[str, Run]]) -> dict[str, set[Site]]:
+    """For every run, the sites whose tensors other runs, captures or metrics read. `variants` are all runs of each variant."""
+    needed: dict[str, set[Site]] = {}
+    for runs in variants:
+        for name, run in runs.items():
+            for edit in run.edits:
+                if edit.source_run is not None and not isinstance(edit, Mean):
+                    source = edit.source_site if isinstance(edit, Patch) and edit.source_site else edit.site
+                    needed.setdefault(edit.source_run, set()).update(network.sites_named(source))
+            sites = [c.site for c in run.captures if not isinstance(c, GradCapture)]
+            needed.setdefault(name, set()).update(s for c in sites for s in network.sites_named(c))
+    for metric in experiment.metrics:
+        if isinstance(metric, SiteMetric):
+            needed.setdefault(metric.run or experiment.main, set()).add(network.site(metric.site))
+    return needed

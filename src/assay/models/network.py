@@ -1,0 +1,139 @@
+"""A network: native code and weights, the tokenizer, and the map of named sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from inspect import signature
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from assay.core.errors import SiteError, nearest
+from assay.core.sites import SiteName
+from assay.models.attention import implementation_holders
+from assay.models.example_inputs import BATCH, POS, example_inputs
+from assay.models.fingerprint import fingerprint
+from assay.models.ports import FIRST, Port
+from assay.models.source import Loaded, Source
+from assay.models.structure import EMPTY, Site, Structure, find_structure
+from assay.models.taps import Direct
+
+
+@dataclass(frozen=True)
+class Network:
+    """A loaded model with its sites. Nothing of the native model is changed, copied or hooked."""
+
+    native: nn.Module
+    tokenizer: PreTrainedTokenizerBase | None
+    source: Source
+    structure: Structure = field(repr=False)
+
+    @classmethod
+    def of(cls, loaded: Loaded, trace_inputs: Mapping[str, Any] | None = None) -> Network:
+        """Find the sites of a loaded model. `trace_inputs` are inputs for one forward pass of a module of your own."""
+        inputs = trace_inputs if trace_inputs is not None else example_inputs(loaded.native)
+        structure = EMPTY if inputs is None else find_structure(loaded.native, inputs)
+        network = cls(loaded.native, loaded.tokenizer, loaded.source, structure)
+        if loaded.fingerprint is not None:
+            network.__dict__["fingerprint"] = loaded.fingerprint  # computed while loading
+        return network
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of configuration and weights."""
+        return fingerprint(self.native)
+
+    @cached_property
+    def holders(self) -> list[tuple[object, str]]:
+        """Where the model names its attention implementation."""
+        return implementation_holders(self.native)
+
+    @cached_property
+    def modules(self) -> dict[str, nn.Module]:
+        """Native modules by path."""
+        return dict(self.native.named_modules())
+
+    @cached_property
+    def vocabulary(self) -> int | None:
+        """Number of token ids that the embedding knows, None without a token embedding."""
+        embedding = getattr(self.native, "get_input_embeddings", lambda: None)()
+        return getattr(embedding, "num_embeddings", None)
+
+    def takes(self, argument: str) -> bool:
+        """Whether the native model's forward names this argument."""
+        return argument in signature(self.native.forward).parameters
+
+    def site(self, name: str | SiteName) -> Site:
+        """The site of this name. Raises SiteError with the reason, or the nearest names that exist."""
+        parsed = self._absolute(SiteName.parse(name))
+        if parsed.native is not None:
+            return self._native_site(parsed)
+        found = self.structure.sites.get(parsed)
+        if found is not None:
+            return found
+        raise SiteError(self._missing(parsed))
+
+    def sites_named(self, name: str | SiteName) -> list[Site]:
+        """The site, or, where the name gives no layer, the site of every layer that has it."""
+        parsed = SiteName.parse(name)
+        if not parsed.in_layers or parsed.layer is not None:
+            return [self.site(parsed)]
+        sites = self.structure.sites
+        found = [site for key, site in sites.items() if key.name == parsed.name and key.stack == parsed.stack]
+        if not found:
+            raise SiteError(self._missing(parsed))
+        return sorted(found, key=lambda site: site.layer or 0)
+
+    def why_not(self, name: str | SiteName) -> str | None:
+        """Why a site is absent; None when it is there."""
+        parsed = self._absolute(SiteName.parse(name))
+        if parsed.native is not None:
+            return None if parsed.native in self.modules else f"no module is called {parsed.native!r}"
+        if parsed.in_layers and parsed.layer is None:
+            found = any(k.name == parsed.name and k.stack == parsed.stack for k in self.structure.sites)
+            return None if found else self._first_reason(parsed)
+        if parsed in self.structure.sites:
+            return None
+        return self.structure.reasons.get(parsed) or self._missing(parsed)
+
+    def _absolute(self, name: SiteName) -> SiteName:
+        depth = self.structure.depth.get(name.stack)
+        if name.layer is not None and name.layer < 0 and depth is not None:
+            return name.at(depth + name.layer)
+        return name
+
+    def _native_site(self, name: SiteName) -> Site:
+        path = name.native or ""
+        if path not in self.modules:
+            raise SiteError(f"{str(name)!r} is not in this model: no module is called {path!r}.{nearest(path, self.modules)}")
+        side: Any = name.name
+        shape = self.structure.native_shapes.get((path, side), ())
+        known = ("batch", "pos") if shape[:2] == (BATCH, POS) else ("batch",) if shape[:1] == (BATCH,) else ()
+        axes = known + tuple(f"dim_{i}" for i in range(len(known), len(shape)))
+        sizes = {a: n for a, n in zip(axes, shape, strict=True) if a not in ("batch", "pos")}
+        return Site(name, axes, sizes, writable=True, tap=Direct(Port(path, side, FIRST)))
+
+    def _missing(self, name: SiteName) -> str:
+        label = f"{str(name)!r} is not in this model"
+        depth = self.structure.depth
+        if name in self.structure.reasons:
+            return f"{label}: {self.structure.reasons[name]}."
+        if name.in_layers and name.layer is None and self._first_reason(name):
+            return f"{label}: {self._first_reason(name)}."
+        if not depth:
+            return f"{label}: no stack of blocks was found in it. Use native:<module path>:<in|out>."
+        if name.stack not in depth:
+            stacks = ", ".join(f"{s}.L<layer>" if s else "L<layer>" for s in depth)
+            return f"{label}: its layers are called {stacks}."
+        last = depth[name.stack] - 1
+        if name.layer is not None and not 0 <= name.layer <= last:
+            near = f"{name.at(last)} (the last layer)"
+            return f"{label}: it has layers 0-{last}. Nearest: {near}."
+        return f"{label}.{nearest(str(name), map(str, self.structure.sites))}"
+
+    def _first_reason(self, name: SiteName) -> str | None:
+        reasons = self.structure.reasons
+        return next((why for k, why in reasons.items() if k.name == name.name and k.stack == name.stack), None)

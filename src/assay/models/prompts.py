@@ -1,0 +1,132 @@
+"""Inputs of a model, as given and as tokenised: strings, token ids, chats, or the model's own input tensors.
+
+What was tokenised and whether a beginning-of-sequence token was added is kept, and reported in every result. Prompts of
+different length are never padded here: they are run in groups of equal length, so no number depends on padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from assay.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Tokenised prompts. `single` says that one prompt was given, not a list of one."""
+
+    rows: tuple[tuple[int, ...], ...]
+    single: bool = False
+    texts: tuple[str, ...] | None = None
+    facts: tuple[str, ...] = ()
+    tensors: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Number of tokens of each prompt."""
+        return tuple(len(row) for row in self.rows)
+
+    def ids(self, rows: Sequence[int]) -> Int[Tensor, "batch pos"]:
+        """Token ids of prompts of equal length."""
+        return torch.tensor([self.rows[i] for i in rows])
+
+    def inputs(self, rows: Sequence[int]) -> dict[str, Any]:
+        """The model's keyword arguments for prompts of equal length."""
+        if self.tensors is not None:
+            everything = list(rows) == list(range(len(self)))
+            return dict(self.tensors) if everything else {k: v[list(rows)] if _per_row(v, len(self)) else v for k, v in self.tensors.items()}
+        return {"input_ids": self.ids(rows)}
+
+    def strings(self, tokenizer: PreTrainedTokenizerBase | None, row: int = 0) -> list[str]:
+        """The tokens of one prompt as text, or their ids when there is no tokenizer."""
+        if tokenizer is None:
+            return [str(i) for i in self.rows[row]]
+        return [str(tokenizer.decode([i])) for i in self.rows[row]]
+
+
+def tokenise(given: Any, tokenizer: PreTrainedTokenizerBase | None) -> Prompts:
+    """Anything that `model.run` accepts, as prompts.
+
+    Raises:
+        InputError: empty input, text without a tokenizer, or something that is no input at all.
+    """
+    if isinstance(given, Prompts):
+        return given
+    if isinstance(given, str):
+        return _from_texts([given], tokenizer, single=True)
+    if isinstance(given, Mapping):
+        return _from_tensors(given)
+    if isinstance(given, Tensor):
+        return _from_ids(given.tolist() if given.ndim == 2 else [given.tolist()], single=given.ndim == 1)
+    if isinstance(given, Sequence) and given:
+        first = given[0]
+        if isinstance(first, str):
+            return _from_texts(list(given), tokenizer)
+        if isinstance(first, Mapping):
+            return _from_chats([list(given)], tokenizer, single=True)
+        if isinstance(first, int):
+            return _from_ids([list(given)], single=True)
+        if isinstance(first, Sequence | Tensor) and len(first) and isinstance(first[0], Mapping):
+            return _from_chats([list(chat) for chat in given], tokenizer)
+        if isinstance(first, Sequence | Tensor):
+            return _from_ids([[int(i) for i in row] for row in given])
+    raise InputError(
+        f"cannot use {type(given).__name__} {str(given)[:60]!r} as input: expected text, a list of texts, token ids, chat "
+        "messages, or a dict of the model's own inputs; an empty list has no prompt in it."
+    )
+
+
+def _from_texts(texts: list[str], tokenizer: PreTrainedTokenizerBase | None, *, single: bool = False) -> Prompts:
+    if tokenizer is None:
+        raise InputError("this model has no tokenizer: give token ids (a list, or a tensor [batch, pos]) instead of text.")
+    rows = tuple(tuple(tokenizer(text)["input_ids"]) for text in texts)
+    empty = [i for i, row in enumerate(rows) if not row]
+    if empty:
+        raise InputError(f"prompt {empty[0]} ({texts[empty[0]]!r}) has no tokens: expected at least one.")
+    return Prompts(rows, single, tuple(texts), (_bos_fact(rows, tokenizer),))
+
+
+def _from_chats(
+    chats: list[list[Mapping[str, str]]], tokenizer: PreTrainedTokenizerBase | None, *, single: bool = False
+) -> Prompts:
+    if tokenizer is None or not getattr(tokenizer, "chat_template", None):
+        raise InputError("this model's tokenizer has no chat template: give text instead of chat messages.")
+    texts = [str(tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True)) for c in chats]
+    rows = tuple(tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+    return Prompts(rows, single, tuple(texts), ("chat template applied, generation prompt added",))
+
+
+def _from_ids(rows: list[list[int]], *, single: bool = False) -> Prompts:
+    if not rows or any(not row for row in rows):
+        raise InputError("a row of token ids is empty: expected at least one token in each prompt.")
+    return Prompts(tuple(tuple(int(i) for i in row) for row in rows), single, None, ("token ids given: nothing was added",))
+
+
+def _from_tensors(given: Mapping[str, Any]) -> Prompts:
+    tensors = {name: value if isinstance(value, Tensor) or not isinstance(value, list) else torch.tensor(value) for name, value in given.items()}
+    main = next((tensors[n] for n in ("input_ids", "decoder_input_ids") if n in tensors), None)
+    first = main if main is not None else next((v for v in tensors.values() if isinstance(v, Tensor)), None)
+    if first is None or first.ndim == 0:
+        raise InputError(f"no tensor among the inputs {sorted(given)}: expected the model's own inputs, with a batch axis.")
+    rows = main.tolist() if main is not None and main.ndim == 2 else [[0]] * first.shape[0]
+    return Prompts(tuple(map(tuple, rows)), False, None, ("the model's own inputs, passed on as given",), tensors)
+
+
+def _per_row(value: Any, n: int) -> bool:
+    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == n
+
+
+def _bos_fact(rows: tuple[tuple[int, ...], ...], tokenizer: PreTrainedTokenizerBase) -> str:
+    bos = tokenizer.bos_token_id
+    added = bos is not None and all(row[0] == bos for row in rows)
+    return f"the tokenizer added {tokenizer.bos_token!r} before each prompt" if added else "no BOS token was added"
