@@ -2,7 +2,7 @@
 
 It covers the class, the configuration without what varies between two loads of the same model (paths, the library's
 version, the attention kernel), and every parameter and persistent buffer: name, dtype, shape and bytes. So it is the
-same after saving and loading, in another process, on another device, and whether equal weights are tied or stored twice;
+same after saving and loading, in another process, on another device, and whether equal weights are tied or kept twice;
 it differs as soon as one weight, its dtype or a setting differs.
 
 Weights are hashed one tensor at a time, never all in memory: 538 MB take about 0.4 s on two cores.
