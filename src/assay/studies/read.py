@@ -45,6 +45,12 @@ def parse_study(text: str, *, name: str = "study") -> Study:
         raise StudyError("\n".join(dict.fromkeys(problems))) from None
 
 
+def study_yaml(study: Study) -> str:
+    """The study as a file that reads back as the same study."""
+    content = study.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+
+
 def _compose(text: str, name: str) -> yaml.Node | None:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
