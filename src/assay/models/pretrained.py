@@ -74,8 +74,8 @@ def dtype_name(native: nn.Module) -> str:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """No bar for weights that come from a disk (downloads keep theirs), no warnings about what assay gives as an error or
-    a fact, and no request to the hub to convert the weights of the repository."""
+    """No bar for weights that come from a disk (downloads keep theirs), no warnings about what assay gives as an error
+    or a fact, and no request to the hub to convert the weights of the repository."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     before = os.environ.get("DISABLE_SAFETENSORS_CONVERSION")
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
