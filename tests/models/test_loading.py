@@ -299,6 +299,16 @@ def test_broken_folders_are_one_clear_line(tmp_path: Path) -> None:
         load_native(tmp_path, revision="main")
 
 
+def test_a_tokenizer_that_is_there_must_load(tmp_path: Path) -> None:
+    """Going on without it would turn every prompt of text into an error far from its cause."""
+    llama_folder(tmp_path)
+    (tmp_path / "tokenizer.json").write_text('{"model": 3}')
+    with pytest.raises(LoadError, match="Cannot load the tokenizer"):
+        load_native(tmp_path)
+    assert load_native(tmp_path, tokenizer=False).tokenizer is None
+    assert load_native(tmp_path, tokenizer=tiny_tokenizer()).tokenizer is not None
+
+
 def test_weights_of_another_size_are_an_error(tmp_path: Path) -> None:
     llama_folder(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

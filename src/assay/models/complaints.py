@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from safetensors import SafetensorError
@@ -37,15 +35,22 @@ _FAILURES = (
 )
 
 
-@contextmanager
-def told_clearly(what: str, part: str = "the model") -> Iterator[None]:
-    """Turn any failure of the libraries below into one AssayError; the first one stays as its cause."""
-    try:
-        yield
-    except AssayError:
-        raise
-    except _FAILURES as error:
-        raise _translated(error, what, part) from error
+class told_clearly:
+    """While it lasts, a failure of the libraries below comes out as one AssayError, with the first one as its cause."""
+
+    def __init__(self, what: str, part: str = "the model") -> None:
+        self.what = what
+        self.part = part
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, AssayError) or not isinstance(error, Exception):
+            return
+        # tokenizers, written in Rust, raises plain `Exception`; a subclass that is not listed is a bug and passes
+        if isinstance(error, _FAILURES) or kind is Exception:
+            raise _translated(error, self.what, self.part) from error
 
 
 def _translated(error: Exception, what: str, part: str) -> AssayError:
