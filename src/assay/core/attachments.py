@@ -116,7 +116,7 @@ class Attachment:
         if key not in tensors:
             raise StorageError(
                 f"the tensor {key} is not among the {len(tensors)} attached: its safetensors file is missing or "
-                "belongs to another file. Keep the .json and the .json.safetensors together, and load with `.load(path)`."
+                "belongs to another file. Keep the .json and the .json.safetensors together; load with `.load(path)`."
             )
         made = cls.of(tensors[key])
         if made.reference != {**reference, "shape": list(reference["shape"])}:
@@ -201,7 +201,7 @@ def _from_numbers(value: Any) -> Tensor:
         raise ExperimentError("a list with rows of different length is not a tensor.") from error
     if array.dtype.kind not in "fiub":
         raise ExperimentError(
-            f"{type(value).__name__} cannot be attached: expected a tensor, a numpy array, numbers in lists, or a number."
+            f"{type(value).__name__} cannot be attached: expected a tensor, an array, lists of numbers or a number."
         )
     return torch.from_numpy(np.array(array, dtype=np.float32 if array.dtype.kind == "f" else None))
 

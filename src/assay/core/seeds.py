@@ -1,4 +1,4 @@
-"""Seeds: randomness that depends only on a seed and on what it is for, never on a global state or on the order of work."""
+"""Seeds: randomness that depends on a seed and on what it is for, never on a global state or on the order of work."""
 
 from __future__ import annotations
 
