@@ -159,6 +159,7 @@ class Tapping:
             here = here if changed is value else tap.write(here, changed, self.memory, self.frame, native)
             return here
         if action.attach:
+            value = value if value.requires_grad else value.detach().requires_grad_()
             here = tap.attach(here, value, self.memory, self.frame, native)
         if action.keep is not None:
             action.keep(value)

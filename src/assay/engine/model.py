@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,20 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from assay.core.errors import ExperimentError
+from assay.core.result import Result
 from assay.core.sites import SiteName
+from assay.engine.generate import Generation, Sampling, generate
+from assay.engine.gradients import gradients
+from assay.engine.harvest import Harvest, Rules, harvest
 from assay.engine.hooks import Action, Tapping
+from assay.engine.naive import measure
 from assay.engine.run_result import RunResult, run_once
 from assay.experiments.captures import Capture
 from assay.experiments.edits import Edit
+from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
+from assay.experiments.positions import Slice
 from assay.models.loading import load_native
 from assay.models.network import Network
 from assay.models.prompts import Prompts, tokenise
@@ -119,6 +127,73 @@ class Model:
         return run_once(
             self.network, inputs, capture=capture, edits=edits, metrics=metrics, sources=sources or {}, positions=positions or {}
         )
+
+    def measure(
+        self,
+        experiment: Experiment,
+        *,
+        engine: str = "naive",
+        batch: int | None = None,
+    ) -> Result:
+        """Run an experiment: labelled arrays with provenance and cost.
+
+        `engine="naive"` makes one plain forward pass for each variant. `batch` limits the examples in one pass. Who
+        listens to `assay.core.progress` hears how many variants are done.
+        """
+        if engine != "naive":
+            raise ExperimentError(f"there is no engine {engine!r}: expected 'naive'.")
+        return measure(self.network, experiment, batch=batch)
+
+    def gradients(
+        self,
+        inputs: Any,
+        *,
+        of: Metric,
+        sites: str | Sequence[str],
+        edits: Edit | Sequence[Edit] = (),
+        sources: Mapping[str, Any] | None = None,
+        positions: Mapping[str, Sequence[int]] | None = None,
+    ) -> dict[str, Tensor]:
+        """The gradient of a metric, summed over examples and positions, at each site; one backward pass for all."""
+        return gradients(self.network, inputs, of=of, sites=sites, edits=edits, sources=sources, positions=positions)
+
+    def generate(
+        self,
+        inputs: Any,
+        *,
+        edits: Edit | Sequence[Edit] = (),
+        sources: Mapping[str, Any] | None = None,
+        max_new_tokens: int = 20,
+        temperature: float = 0.0,
+        **sampling: Any,
+    ) -> Generation:
+        """Continue prompts, with edits in the prompt (`pos`) and at chosen generation steps (`step`).
+
+        `temperature=0` is greedy; otherwise `top_k`, `top_p` and `seed` say how tokens are drawn. `use_cache=False` runs the
+        whole text at every step; the same edits then mean the same.
+        """
+        chosen = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, **sampling)
+        return generate(self.network, inputs, edits=edits, sources=sources, sampling=chosen)
+
+    def harvest(
+        self,
+        corpus: Iterable[Any],
+        sites: str | Sequence[str],
+        *,
+        to: str | Path | None = None,
+        pos: Any = None,
+        dtype: str = "float32",
+        **rules: int,
+    ) -> Harvest:
+        """Activations at sites over a corpus of texts or token lists, in memory or as shards in the folder `to`.
+
+        `pos` says which positions of each document are kept (`slice(1, None)` leaves out an attention sink at the first).
+        Other rules: `context` tokens at most in one piece, `batch` pieces in one pass, `documents_per_shard`. With `to`,
+        the same call after an interruption goes on where it stopped.
+        """
+        names = (sites,) if isinstance(sites, str) else tuple(sites)
+        place = Slice(start=pos.start, stop=pos.stop, step=pos.step) if isinstance(pos, slice) else pos
+        return harvest(self.network, corpus, Rules(names, place, dtype, **rules), to=to)
 
     @contextmanager
     def hooked(self, functions: Mapping[str, Callable[[Tensor], Tensor | None]]) -> Iterator[nn.Module]:

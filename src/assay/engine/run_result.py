@@ -99,7 +99,7 @@ def execute(network: Network, experiment: Experiment, prompts: Mapping[str, Prom
         main = runs[experiment.main]
         kept = runner.kept[experiment.main]
         outputs.append((rows, kept.output))
-        for label, site, tensor in _captures(network, main, runner, experiment.main):
+        for label, site, tensor in kept_by_captures(network, main, runner, experiment.main):
             captured.setdefault((label, site), []).append((rows, tensor))
         for metric in experiment.metrics:
             name = metric.run or experiment.main
@@ -120,7 +120,8 @@ def _ragged(site: Site) -> tuple[int, ...]:
     return tuple(i for i, axis in enumerate(site.axes) if axis in ("pos", "query", "key"))
 
 
-def _captures(network: Network, run: Run, runner: Runner, name: str) -> list[tuple[str, Site, Tensor]]:
+def kept_by_captures(network: Network, run: Run, runner: Runner, name: str) -> list[tuple[str, Site, Tensor]]:
+    """What the captures of a run that was made have kept: (label, site, tensor)."""
     found = []
     for capture in run.captures:
         sites = network.sites_named(capture.site)

@@ -62,11 +62,14 @@ class Runner:
         attach = [site for capture in grads for site in self.network.sites_named(capture.site)]
         keep = [*self.wanted.get(name, ()), *(self.site(c.of.site) for c in grads if isinstance(c.of, SiteMetric))]
         kept = self.kept[name] = self.forward(name, run, keep=keep, attach=attach)
-        for i, capture in enumerate(grads):
-            sites = self.network.sites_named(capture.site)
-            total = self.measure(capture.of, name, run).sum()
-            found = torch.autograd.grad(total, [kept.sites[s] for s in sites], retain_graph=i < len(grads) - 1)
-            self.grads |= {(capture.label, site): grad for site, grad in zip(sites, found, strict=True)}
+        for metric, captures in _by_metric(grads):
+            places = [(c.label, site) for c in captures for site in self.network.sites_named(c.site)]
+            total = self.measure(metric, name, run).sum()
+            found = torch.autograd.grad(
+                total, [kept.sites[site] for _, site in places], retain_graph=True, allow_unused=True
+            )
+            for place, grad in zip(places, found, strict=True):
+                self.grads[place] = torch.zeros_like(kept.sites[place[1]]) if grad is None else grad
         if grads:
             kept.sites = {site: value.detach() for site, value in kept.sites.items()}
             kept.output = None if kept.output is None else kept.output.detach()
@@ -154,6 +157,18 @@ class Runner:
                 if len(answer) == length:
                     total[b] = scores[b]
         return total
+
+
+def _by_metric(grads: Sequence[GradCapture]) -> list[tuple[Metric, list[GradCapture]]]:
+    """Captured gradients of the same metric together: they cost one backward pass."""
+    found: list[tuple[Metric, list[GradCapture]]] = []
+    for capture in grads:
+        same = next((captures for metric, captures in found if metric == capture.of), None)
+        if same is None:
+            found.append((capture.of, [capture]))
+        else:
+            same.append(capture)
+    return found
 
 
 def needed_sites(network: Network, experiment: Experiment, variants: Iterable[Mapping[str, Run]]) -> dict[str, set[Site]]:
