@@ -134,9 +134,9 @@ def _rows(data: xr.Dataset) -> pd.DataFrame:
         values = array.values.astype(float).reshape(-1)
         frames.append(pd.DataFrame({"variable": str(name), **columns, "value": values}))
     table = pd.concat(frames, ignore_index=True)
-    columns = [name for name in table.columns if name != "value"]
-    return table.astype({name: "Int64" for name in columns if pd.api.types.is_float_dtype(table[name])})[
-        [*columns, "value"]
+    names = [name for name in table.columns if name != "value"]
+    return table.astype({name: "Int64" for name in names if pd.api.types.is_float_dtype(table[name])})[
+        [*names, "value"]
     ]
 
 

@@ -1,7 +1,8 @@
 """Running a study: freeze the plan, do the steps in order, judge the hypotheses.
 
 A step whose result is already stored, made from the same method, settings, earlier results, prompts and weights, is
-read instead of done again. So an interrupted run goes on where it stopped, and a changed step redoes only what hangs on it.
+read instead of done again. So an interrupted run goes on where it stopped, and a changed step redoes only what hangs on
+it.
 """
 
 from __future__ import annotations

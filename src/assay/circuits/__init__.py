@@ -1,0 +1,17 @@
+"""Which parts of a network matter: patching, ranking, and keeping only the parts that were found."""
+
+from assay.circuits.accuracy import task_accuracy
+from assay.circuits.average import average_scores
+from assay.circuits.keep import keep_heads
+from assay.circuits.patching import patch_components, patch_heads, patch_residual
+from assay.circuits.weights import head_weight_norms
+
+__all__ = [
+    "average_scores",
+    "head_weight_norms",
+    "keep_heads",
+    "patch_components",
+    "patch_heads",
+    "patch_residual",
+    "task_accuracy",
+]
