@@ -5,8 +5,8 @@
     resid_post               every layer that has it   logits              a place outside the layers
     native:model.layers.3.mlp:out                      what a native module returns (`in`: what it reads)
 
-Names of TransformerLens (`blocks.5.hook_resid_post`), nnterp (`layers_output[5]`) and interp-engine (`resid_post.5`) are
-accepted and normalised; `ALIAS_NOTES` says where their tensor differs from ours.
+Names of TransformerLens (`blocks.5.hook_resid_post`), nnterp (`layers_output[5]`) and interp-engine (`resid_post.5`)
+are accepted and normalised; `ALIAS_NOTES` says where their tensor differs from ours.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from assay.core.errors import SiteError, nearest
 
 LAYER_SITES = (
     "resid_pre", "attn_norm_scale", "attn_in", "q", "k", "v", "q_rot", "k_rot", "scores", "pattern", "z", "head_out",
-    "attn_out", "resid_mid", "cross_attn_in", "cross_q", "cross_k", "cross_v", "cross_scores", "cross_pattern", "cross_z",
-    "cross_head_out", "cross_attn_out", "resid_mid_cross", "ssm_in", "ssm_state", "ssm_out", "mlp_norm_scale", "mlp_in",
-    "router", "expert_weights", "mlp_pre", "mlp_up", "mlp_post", "mlp_out", "resid_post",
+    "attn_out", "resid_mid", "cross_attn_in", "cross_q", "cross_k", "cross_v", "cross_scores", "cross_pattern",
+    "cross_z", "cross_head_out", "cross_attn_out", "resid_mid_cross", "ssm_in", "ssm_state", "ssm_out",
+    "mlp_norm_scale", "mlp_in", "router", "expert_weights", "mlp_pre", "mlp_up", "mlp_post", "mlp_out", "resid_post",
 )  # fmt: skip
 """Names of sites inside a layer, in the order in which a pre-norm decoder block computes them."""
 
@@ -46,7 +46,8 @@ _TL_LAYER = MappingProxyType(
 )  # fmt: skip
 _TL_MODEL = MappingProxyType(
     {
-        "hook_embed": "embed", "embed.hook_out": "embed", "hook_pos_embed": "pos_embed", "pos_embed.hook_out": "pos_embed",
+        "hook_embed": "embed", "embed.hook_out": "embed", "hook_pos_embed": "pos_embed",
+        "pos_embed.hook_out": "pos_embed",
         "ln_final.hook_normalized": "final_norm", "ln_final.hook_out": "final_norm",
         "ln_final.hook_scale": "final_norm_scale", "unembed.hook_out": "logits",
     }
@@ -64,11 +65,15 @@ ALIAS_NOTES = MappingProxyType(
     {
         "blocks.L.hook_resid_post": "in a post-norm block (BERT) TransformerLens means the sum before the last norm; "
         "resid_post is what the block hands on, after it",
-        "blocks.L.ln1.hook_normalized": "with folded norms TransformerLens leaves out the norm's weight; attn_in is what attention reads",
-        "blocks.L.hook_attn_out": "where a norm follows attention, attn_out is what is really added to the residual stream",
+        "blocks.L.ln1.hook_normalized": "with folded norms TransformerLens leaves out the norm's weight; "
+        "attn_in is what attention reads",
+        "blocks.L.hook_attn_out": "where a norm follows attention, attn_out is what is really added to "
+        "the residual stream",
         "blocks.L.attn.hook_k": "k and v have one entry for each key/value head, never repeated for query heads",
-        "blocks.L.attn.hook_out": "the TransformerLens bridge also uses this name for hook_resid_mid; here it is attn_out",
-        "attentions_output[L]": "nnterp means the attention module's output; attn_out includes a norm or multiplier after it",
+        "blocks.L.attn.hook_out": "the TransformerLens bridge also uses this name for hook_resid_mid; here it "
+        "is attn_out",
+        "attentions_output[L]": "nnterp means the attention module's output; attn_out includes a norm or "
+        "multiplier after it",
     }
 )
 """Where another library's name means a tensor that differs from ours."""
@@ -135,7 +140,11 @@ def _ours(text: str, stack: str | None, layer: str | None, name: str) -> SiteNam
     if name in LAYER_SITES:
         return SiteName(name, layer=None if layer is None else int(layer), stack=stack)
     known = LAYER_SITES if layer is not None else LAYER_SITES + MODEL_SITES
-    wrong = f"{name!r} lies outside the layers, so it takes no layer" if name in MODEL_SITES else f"no site is called {name!r}"
+    wrong = (
+        f"{name!r} lies outside the layers, so it takes no layer"
+        if name in MODEL_SITES
+        else f"no site is called {name!r}"
+    )
     raise SiteError(f"{text!r} is not a site name: {wrong}.{nearest(name, known)}")
 
 

@@ -45,15 +45,17 @@ def _ids(answer: Answer, tokenizer: PreTrainedTokenizerBase | None, *, what: str
     if single and len(ids) != 1:
         split = " | ".join(repr(tokenizer.decode([i])) if tokenizer else str(i) for i in ids)
         raise ExperimentError(
-            f"{what}: {answer!r} is {len(ids)} tokens ({split}), expected a single one. Give a token id, another word, or "
-            "use metric.logprob or metric.prob, which score several tokens."
+            f"{what}: {answer!r} is {len(ids)} tokens ({split}), expected a single one. Give a token id, "
+            "another word, or use metric.logprob or metric.prob, which score several tokens."
         )
     return ids
 
 
 def _encode(text: str, tokenizer: PreTrainedTokenizerBase | None, what: str) -> Ids:
     if tokenizer is None:
-        raise ExperimentError(f"{what}: this model has no tokenizer, so the answer {text!r} must be given as a token id.")
+        raise ExperimentError(
+            f"{what}: this model has no tokenizer, so the answer {text!r} must be given as a token id."
+        )
     ids = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
     if not ids:
         raise ExperimentError(f"{what}: {text!r} has no tokens.")

@@ -38,7 +38,9 @@ class Sources(Protocol):
 def bind(edit: Edit, site: Site, scope: Scope, sources: Sources) -> Change:
     """The edit as a function of the site's tensor, in a pass with this scope."""
     if isinstance(edit, Call):
-        return lambda value: _apply_parts(value, _parts(edit, site, value, scope), lambda new, part: part.get(new), edit.function(value))
+        return lambda value: _apply_parts(
+            value, _parts(edit, site, value, scope), lambda new, part: part.get(new), edit.function(value)
+        )
     operation = _OPERATIONS[edit.op]
 
     def change(value: Tensor) -> Tensor:
@@ -138,7 +140,7 @@ def _swap(edit: Swap, part: Tensor, where: _Where) -> Tensor:
 def _orthonormal(columns: Tensor, like: Tensor) -> Tensor:
     """An orthonormal basis of the columns' span."""
     left, sizes, _ = torch.linalg.svd(columns.to(torch.float64), full_matrices=False)
-    kept = left[:, sizes > sizes.max() * 1e-10]
+    kept: Tensor = left[:, sizes > sizes.max() * 1e-10]
     return kept.to(device=like.device, dtype=like.dtype)
 
 

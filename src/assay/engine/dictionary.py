@@ -61,7 +61,9 @@ class FeatureBasis:
         """`x` with chosen features at new activations."""
         outside = [f for f in values if not 0 <= f < self.decoder.shape[0]]
         if outside:
-            raise InputError(f"feature {outside[0]} is out of range: this dictionary has features 0-{self.decoder.shape[0] - 1}.")
+            raise InputError(
+                f"feature {outside[0]} is out of range: this dictionary has features 0-{self.decoder.shape[0] - 1}."
+            )
         features = self.encode(x)
         index = torch.tensor(list(values))
         factors = torch.tensor(list(values.values()), dtype=x.dtype) * (1.0 if scale is None else scale)
@@ -85,10 +87,13 @@ def read_dictionary(folder: str) -> FeatureBasis:
         ) from None
     activation = settings.get("activation")
     if activation not in ACTIVATIONS:
-        raise StorageError(f"{folder}: activation {activation!r} is not known: expected one of {', '.join(ACTIVATIONS)}.")
+        raise StorageError(
+            f"{folder}: activation {activation!r} is not known: expected one of {', '.join(ACTIVATIONS)}."
+        )
     needed = ("encoder", "encoder_bias", "decoder", "decoder_bias")
     missing = [n for n in needed if n not in tensors]
     if missing:
         raise StorageError(f"{folder}: dictionary.safetensors lacks {', '.join(missing)}.")
-    parts = [tensors[n] for n in needed]
-    return FeatureBasis(*parts, activation=activation, threshold=tensors.get("threshold"), k=settings.get("k"))
+    encoder, encoder_bias, decoder, decoder_bias = (tensors[n] for n in needed)
+    threshold, k = tensors.get("threshold"), settings.get("k")
+    return FeatureBasis(encoder, encoder_bias, decoder, decoder_bias, activation, threshold, k)

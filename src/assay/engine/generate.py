@@ -1,9 +1,9 @@
 """Generation with edits: the native model's own `generate`, with changes at sites in every pass.
 
-Where an edit acts: `pos` counts in the prompt, as in a plain run; without `pos` it acts on the prompt and on every token
-that is generated. `step` restricts it to generation steps: step 0 is the prompt's own pass, step k the pass over the k-th
-generated token. So an edit means the same with a key/value cache and without one. Prompts of different length are generated
-group by group, without padding. Sampling uses a seed and never the global random state's history.
+Where an edit acts: `pos` counts in the prompt, as in a plain run; without `pos` it acts on the prompt and on every
+token that is generated. `step` restricts it to generation steps: step 0 is the prompt's own pass, step k the pass over
+the k-th generated token. So an edit means the same with a key/value cache and without one. Prompts of different length
+are generated group by group, without padding. Sampling uses a seed and never the global random state's history.
 
 Cost: one pass over the prompt and one token per step, with a cache; without, one pass over the whole text per step.
 """
@@ -69,7 +69,13 @@ class Sampling:
         chosen: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "use_cache": self.use_cache}
         if self.temperature == 0:
             return {**chosen, "do_sample": False, "temperature": None, "top_k": None, "top_p": None}
-        return {**chosen, "do_sample": True, "temperature": self.temperature, "top_k": self.top_k or 0, "top_p": self.top_p or 1.0}
+        return {
+            **chosen,
+            "do_sample": True,
+            "temperature": self.temperature,
+            "top_k": self.top_k or 0,
+            "top_p": self.top_p or 1.0,
+        }
 
 
 def generate(
@@ -109,14 +115,17 @@ def _refuse_uncacheable(network: Network, edits: Sequence[Edit], sampling: Sampl
     for edit in edits:
         if sampling.use_cache and any(site.name.name in _CACHED for site in network.sites_named(edit.site)):
             raise ExperimentError(
-                f"{edit}: with a key/value cache this would act in one pass only. Edit q, k or v, or give use_cache=False."
+                f"{edit}: with a key/value cache this would act in one pass only. Edit q, k or v, "
+                "or give use_cache=False."
             )
 
 
 def _generate_group(runner: Runner, run: Run, rows: Sequence[int], sampling: Sampling) -> list[tuple[int, ...]]:
     network, prompts = runner.network, runner.prompts[run.input]
     scope = _Moving(runner.scope(run))
-    changes = [(site, scope.follow(edit, site, runner)) for edit in run.edits for site in network.sites_named(edit.site)]
+    changes = [
+        (site, scope.follow(edit, site, runner)) for edit in run.edits for site in network.sites_named(edit.site)
+    ]
     inputs = on_device(network, prompts.inputs(list(rows)))
     inputs.pop("use_cache", None)
     if "input_ids" in inputs and "attention_mask" not in inputs:
@@ -127,7 +136,11 @@ def _generate_group(runner: Runner, run: Run, rows: Sequence[int], sampling: Sam
         settings["pad_token_id"] = _first(getattr(generation, "eos_token_id", None))
     handle = network.native.register_forward_pre_hook(scope.begin, with_kwargs=True)
     try:
-        with torch.random.fork_rng(devices=[]), Tapping(network, [Action(s, change=c) for s, c in changes]), torch.no_grad():
+        with (
+            torch.random.fork_rng(devices=[]),
+            Tapping(network, [Action(s, change=c) for s, c in changes]),
+            torch.no_grad(),
+        ):
             torch.manual_seed(child_seed(sampling.seed, "generate") % 2**31)
             out = network.native.generate(**inputs, **settings)  # type: ignore[operator]
     finally:
@@ -170,7 +183,8 @@ def _until_end(row: list[int], network: Network) -> tuple[int, ...]:
 
 
 def _first(value: Any) -> int | None:
-    return value[0] if isinstance(value, list) else value
+    first = value[0] if isinstance(value, list) else value
+    return None if first is None else int(first)
 
 
 def _encoder_decoder(native: nn.Module) -> bool:

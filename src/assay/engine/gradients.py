@@ -1,7 +1,8 @@
 """Gradients of a metric at sites, through native code.
 
-The gradient at a site is taken with respect to the very tensor that native code computes on from, all sites in one backward
-pass. Frozen weights need no gradient, so none is accumulated. Cost: one forward and one backward pass per prompt length.
+The gradient at a site is taken with respect to the very tensor that native code computes on from, all sites in one
+backward pass. Frozen weights need no gradient, so none is accumulated. Cost: one forward and one backward pass per
+prompt length.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Activations of a corpus, streamed: read text, keep chosen sites at chosen positions, in memory or in sharded safetensors.
+"""Activations of a corpus, streamed: read text, keep chosen sites at chosen positions, in memory or in sharded
+safetensors.
 
-Documents are cut into pieces of at most `context` tokens and run in batches of pieces of equal length, so nothing is padded
-and no number depends on padding. A shard is a whole number of documents, written at once when it is full; after Ctrl-C or
-a crash the same call goes on after the last whole shard. `index.json` says what each shard holds, with a checksum, and which
-model, sites and rules made it; a folder made with other rules is refused, never mixed.
+Documents are cut into pieces of at most `context` tokens and run in batches of pieces of equal length, so nothing is
+padded and no number depends on padding. A shard is a whole number of documents, written at once when it is full; after
+Ctrl-C or a crash the same call goes on after the last whole shard. `index.json` says what each shard holds, with a
+checksum, and which model, sites and rules made it; a folder made with other rules is refused, never mixed.
 
 Cost: one forward pass over the corpus; memory is one shard.
 """
@@ -49,7 +50,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Harvest:
-    """Kept activations. `tensors[site]` is [token, …]; `tokens`, `document` and `position` say where each row comes from."""
+    """Kept activations. `tensors[site]` is [token, …]; the others say where each row comes from."""
 
     tensors: dict[str, Float[Tensor, "token ..."]]
     tokens: Int[Tensor, " token"]
@@ -90,7 +91,9 @@ def harvest(network: Network, corpus: Iterable[Any], rules: Rules, *, to: str | 
     for start, documents in _shards(corpus, rules):
         done = index.covering(start)
         if done is None:
-            index = index.adding(write_shard(folder, _run(network, sites, rules, documents, start), start, len(documents)))
+            index = index.adding(
+                write_shard(folder, _run(network, sites, rules, documents, start), start, len(documents))
+            )
             index.write(folder)
         report(start + len(documents), 0)
     if not index.shards:
@@ -100,7 +103,8 @@ def harvest(network: Network, corpus: Iterable[Any], rules: Rules, *, to: str | 
 
 def _shards(corpus: Iterable[Any], rules: Rules) -> Iterator[tuple[int, list[Any]]]:
     """Documents of each shard, with the number of its first one."""
-    start, held = 0, []  # type: ignore[var-annotated]
+    start = 0
+    held: list[Any] = []
     for document in corpus:
         held.append(document)
         if len(held) == rules.documents_per_shard:
@@ -138,7 +142,11 @@ def _pieces(network: Network, document: Any, number: int, context: int) -> list[
 
 
 def _batch(
-    network: Network, sites: Sequence[Site], rules: Rules, pieces: list[_Piece], rows: dict[tuple[int, int], dict[str, Tensor]]
+    network: Network,
+    sites: Sequence[Site],
+    rules: Rules,
+    pieces: list[_Piece],
+    rows: dict[tuple[int, int], dict[str, Tensor]],
 ) -> None:
     ids = torch.tensor([piece.ids for piece in pieces])
     kept = forward(network, {"input_ids": ids}, keep=sites)
@@ -148,7 +156,11 @@ def _batch(
         if not chosen:
             continue
         index = torch.tensor(chosen)
-        row = {"tokens": ids[b, index], "document": torch.full_like(index, piece.document), "position": index + piece.offset}
+        row = {
+            "tokens": ids[b, index],
+            "document": torch.full_like(index, piece.document),
+            "position": index + piece.offset,
+        }
         for site in sites:
             row[str(site)] = _at_positions(kept.sites[site][b : b + 1], site, index).to(getattr(torch, rules.dtype))
         rows[piece.document, piece.offset] = row

@@ -1,8 +1,9 @@
 """Tapping: the one place where torch hooks are registered.
 
-While a `Tapping` is active, every forward pass of the native model calls its actions: at each port a site's value is read,
-changed, and written back, in forward order. Changes at one site happen in the order in which they were given, captures after
-them. Whatever happens (an error, Ctrl-C), leaving the context removes every hook and restores the attention implementation.
+While a `Tapping` is active, every forward pass of the native model calls its actions: at each port a site's value is
+read, changed, and written back, in forward order. Changes at one site happen in the order in which they were given,
+captures after them. Whatever happens (an error, Ctrl-C), leaving the context removes every hook and restores the
+attention implementation.
 
 Cost: one Python call per tapped module and pass; a change copies the tensor that it changes.
 """
@@ -71,7 +72,9 @@ class Tapping:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         while self._modes:
             self._modes.pop().__exit__(None, None, None)
         self._exit.close()
@@ -130,7 +133,9 @@ class Tapping:
         self.calls.clear()
         self.memory.clear()
         tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor) and t.ndim > 0]
-        main = next((kwargs[n] for n in ("input_ids", "inputs_embeds", "pixel_values") if kwargs.get(n) is not None), None)
+        main = next(
+            (kwargs[n] for n in ("input_ids", "inputs_embeds", "pixel_values") if kwargs.get(n) is not None), None
+        )
         main = main if main is not None else tensors[0] if tensors else None
         if main is not None:
             self.frame = Frame(main.shape[0], main.shape[1] if main.ndim > 1 else 1)
@@ -156,8 +161,7 @@ class Tapping:
         self.fired.add(action.site)
         if action.change is not None:
             changed = action.change(value)
-            here = here if changed is value else tap.write(here, changed, self.memory, self.frame, native)
-            return here
+            return here if changed is value else tap.write(here, changed, self.memory, self.frame, native)
         if action.attach:
             value = value if value.requires_grad else value.detach().requires_grad_()
             here = tap.attach(here, value, self.memory, self.frame, native)

@@ -69,9 +69,13 @@ def positions_of(metric: Metric, run: Measured, size: int) -> list[list[int]]:
     if metric.kind == "loss":
         found = [[p for p in row if p < run.scope.prompt - 1] for row in found]
     if len({len(row) for row in found}) > 1:
-        raise ExperimentError(f"metric {metric.kind}: pos={metric.pos} selects different numbers of positions in different examples.")
+        raise ExperimentError(
+            f"metric {metric.kind}: pos={metric.pos} selects different numbers of positions in different examples."
+        )
     if not found[0]:
-        raise ExperimentError(f"metric {metric.kind}: pos={metric.pos} leaves no position to read in a prompt of {run.scope.prompt}.")
+        raise ExperimentError(
+            f"metric {metric.kind}: pos={metric.pos} leaves no position to read in a prompt of {run.scope.prompt}."
+        )
     return found
 
 
@@ -99,15 +103,19 @@ def _at_site(metric: SiteMetric, run: Measured) -> Tensor:
         direction = metric.direction.tensor.to(value)
         if direction.shape[0] != value.shape[-1]:
             raise ExperimentError(
-                f"metric {metric.kind} at {site}: the direction has {direction.shape[0]} entries, {site.axes[-1]} has {value.shape[-1]}."
+                f"metric {metric.kind} at {site}: the direction has {direction.shape[0]} entries, "
+                f"{site.axes[-1]} has {value.shape[-1]}."
             )
         return value @ direction if isinstance(metric, Dot) else F.cosine_similarity(value, direction, dim=-1)
-    return value.norm(dim=-1)
+    norm: Tensor = torch.linalg.vector_norm(value, dim=-1)
+    return norm
 
 
 def _at_output(metric: Metric, run: Measured) -> Tensor:
     if run.logits is None:
-        raise ExperimentError(f"metric {metric.kind} needs logits, and this model returns none: measure at a site instead.")
+        raise ExperimentError(
+            f"metric {metric.kind} needs logits, and this model returns none: measure at a site instead."
+        )
     positions = positions_of(metric, run, run.logits.shape[1])
     if isinstance(metric, LogProb | Prob):
         return _probability(metric, run, positions)
@@ -149,7 +157,11 @@ def _accuracy(metric: Accuracy, run: Measured, logits: Tensor, positions: list[l
     right = _pick(logits, ids)
     wrong = metric.wrong if metric.wrong is not None else run.given.wrong if metric.answer is None else None
     if wrong is None:
-        others = logits.scatter(-1, torch.tensor([i[0] for i in ids], device=logits.device)[:, None, None].expand(*logits.shape[:2], 1), -torch.inf)
+        others = logits.scatter(
+            -1,
+            torch.tensor([i[0] for i in ids], device=logits.device)[:, None, None].expand(*logits.shape[:2], 1),
+            -torch.inf,
+        )
         return (right > others.amax(-1)).to(logits.dtype)
     lists = alternatives(wrong, run.given.examples, run.tokenizer, what="metric accuracy, wrong")
     rows = [lists[row] for row in run.scope.rows]
@@ -165,7 +177,9 @@ def _probability(metric: LogProb | Prob, run: Measured, positions: list[list[int
     elif positions == [[run.scope.prompt - 1]] * len(positions):
         log = run.continued(ids)[:, None]
     else:
-        raise ExperimentError(f"metric {metric.kind}: an answer of several tokens can only be scored after the prompt: use pos=-1.")
+        raise ExperimentError(
+            f"metric {metric.kind}: an answer of several tokens can only be scored after the prompt: use pos=-1."
+        )
     return log.exp() if isinstance(metric, Prob) else log
 
 

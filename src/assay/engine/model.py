@@ -41,7 +41,8 @@ class Model:
         self.network = network
 
     def __repr__(self) -> str:
-        return f"Model({self.network.source.name}: {type(self.native).__name__}, {len(self.network.structure.sites)} sites)"
+        sites = len(self.network.structure.sites)
+        return f"Model({self.network.source.name}: {type(self.native).__name__}, {sites} sites)"
 
     @property
     def native(self) -> nn.Module:
@@ -120,12 +121,18 @@ class Model:
     ) -> RunResult:
         """One run: look at sites, change them, measure the output.
 
-        `sources` are further inputs that edits take values from, by name. `positions` names positions of the prompts, one
-        index for each. Captured tensors are [batch, pos, …]; prompts of different length are run in groups and padded with
-        NaN at the right in what is returned. Cost: one forward pass for each prompt length.
+        `sources` are further inputs that edits take values from, by name. `positions` names positions of the prompts,
+        one index for each. Captured tensors are [batch, pos, …]; prompts of different length are run in groups and
+        padded with NaN at the right in what is returned. Cost: one forward pass for each prompt length.
         """
         return run_once(
-            self.network, inputs, capture=capture, edits=edits, metrics=metrics, sources=sources or {}, positions=positions or {}
+            self.network,
+            inputs,
+            capture=capture,
+            edits=edits,
+            metrics=metrics,
+            sources=sources or {},
+            positions=positions or {},
         )
 
     def measure(
@@ -169,8 +176,8 @@ class Model:
     ) -> Generation:
         """Continue prompts, with edits in the prompt (`pos`) and at chosen generation steps (`step`).
 
-        `temperature=0` is greedy; otherwise `top_k`, `top_p` and `seed` say how tokens are drawn. `use_cache=False` runs the
-        whole text at every step; the same edits then mean the same.
+        `temperature=0` is greedy; otherwise `top_k`, `top_p` and `seed` say how tokens are drawn. `use_cache=False`
+        runs the whole text at every step; the same edits then mean the same.
         """
         chosen = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, **sampling)
         return generate(self.network, inputs, edits=edits, sources=sources, sampling=chosen)
@@ -187,9 +194,9 @@ class Model:
     ) -> Harvest:
         """Activations at sites over a corpus of texts or token lists, in memory or as shards in the folder `to`.
 
-        `pos` says which positions of each document are kept (`slice(1, None)` leaves out an attention sink at the first).
-        Other rules: `context` tokens at most in one piece, `batch` pieces in one pass, `documents_per_shard`. With `to`,
-        the same call after an interruption goes on where it stopped.
+        `pos` says which positions of each document are kept (`slice(1, None)` leaves out an attention sink at the
+        first). Other rules: `context` tokens at most in one piece, `batch` pieces in one pass, `documents_per_shard`.
+        With `to`, the same call after an interruption goes on where it stopped.
         """
         names = (sites,) if isinstance(sites, str) else tuple(sites)
         place = Slice(start=pos.start, stop=pos.stop, step=pos.step) if isinstance(pos, slice) else pos
@@ -197,7 +204,8 @@ class Model:
 
     @contextmanager
     def hooked(self, functions: Mapping[str, Callable[[Tensor], Tensor | None]]) -> Iterator[nn.Module]:
-        """Plain Python functions at sites while the context lasts, for exploration: `with model.hooked({...}) as native:`.
+        """Plain Python functions at sites while the context lasts, for exploration: `with model.hooked({...}) as
+        native:`.
 
         A function gets the site's tensor and returns the new one, or None to leave it.
         """
@@ -222,8 +230,9 @@ def load(
 ) -> Model:
     """A model with its sites. Without arguments: the embedded SmolLM2-135M-Instruct.
 
-    `what` is a hub id, a local folder, a GGUF file, a `PreTrainedModel` or any `nn.Module`; for a module of your own, give
-    `inputs` for one forward pass so that its sites can be found (without, only native sites exist). Options are those of
-    `assay.models.loading.load_native`: revision, dtype, device, device_map, quantization, trust_remote_code, ….
+    `what` is a hub id, a local folder, a GGUF file, a `PreTrainedModel` or any `nn.Module`; for a module of your own,
+    give `inputs` for one forward pass so that its sites can be found (without, only native sites exist). Options are
+    those of `assay.models.loading.load_native`: revision, dtype, device, device_map, quantization, trust_remote_code,
+    ….
     """
     return Model(Network.of(load_native(what, **options), inputs))

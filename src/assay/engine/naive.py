@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray
@@ -29,6 +30,7 @@ from assay.experiments.network_facts import NetworkFacts
 from assay.experiments.runs import Run
 from assay.models.network import Network
 from assay.models.prompts import Prompts
+from assay.models.structure import Site
 
 
 def measure(network: Network, experiment: Experiment, *, batch: int | None = None) -> Result:
@@ -65,8 +67,8 @@ def measure(network: Network, experiment: Experiment, *, batch: int | None = Non
 class _Plan:
     experiment: Experiment
     groups: list[list[int]]
-    means: Mapping[tuple[str, object, bool], Tensor]
-    needed: Mapping[str, set[object]]
+    means: Mapping[tuple[str, Site, bool], Tensor]
+    needed: Mapping[str, set[Site]]
     fixed: tuple[str, ...]
     varying: tuple[str, ...]
 
@@ -76,7 +78,11 @@ class _Plan:
 
 
 def _plan(
-    network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], variants: Sequence[Variant], batch: int | None
+    network: Network,
+    experiment: Experiment,
+    prompts: Mapping[str, Prompts],
+    variants: Sequence[Variant],
+    batch: int | None,
 ) -> _Plan:
     order, varying = experiment.order(), experiment.varying()
     every = [{name: v.runs.get(name) or experiment.run(name) for name in order} for v in variants]
@@ -84,8 +90,8 @@ def _plan(
     return _Plan(
         experiment,
         groups(prompts, used, at_most=batch),
-        source_means(network, experiment, prompts, every),  # type: ignore[arg-type]
-        needed_sites(network, experiment, every),  # type: ignore[arg-type]
+        source_means(network, experiment, prompts, every),
+        needed_sites(network, experiment, every),
         tuple(name for name in order if name not in varying),
         tuple(name for name in order if name in varying),
     )
@@ -108,7 +114,9 @@ def provenance(network: Network, experiment: Experiment, prompts: Mapping[str, P
 class _Table:
     """Numbers by variable and place, filled in as they come."""
 
-    def __init__(self, experiment: Experiment, along: Mapping[str, list[int | float | str]], prompts: Mapping[str, Prompts]) -> None:
+    def __init__(
+        self, experiment: Experiment, along: Mapping[str, list[int | float | str]], prompts: Mapping[str, Prompts]
+    ) -> None:
         self.experiment, self.along, self.prompts = experiment, along, prompts
         self.parts: dict[str, dict[tuple[int, ...], list[tuple[Sequence[int], Tensor]]]] = {}
         self.dims: dict[str, tuple[str, ...]] = {}
@@ -134,12 +142,20 @@ class _Table:
     def _captures(self, runner: Runner, runs: Mapping[str, Run], index: tuple[int, ...]) -> None:
         for name, run in runs.items():
             for label, site, tensor in kept_by_captures(runner.network, run, runner, name):
-                inner = tuple("position" if a in ("pos", "query") else f"{a}_" if a in self.along else a for a in site.axes[1:])
+                inner = tuple(
+                    "position" if a in ("pos", "query") else f"{a}_" if a in self.along else a for a in site.axes[1:]
+                )
                 label = label if name == self.experiment.main else f"{name}.{label}"
                 self._store(label, index, runner.rows, tensor, ("example", *inner), ragged=position_axis(site.axes))
 
     def _store(
-        self, label: str, index: tuple[int, ...], rows: Sequence[int], values: Tensor, dims: tuple[str, ...], ragged: int | None = None
+        self,
+        label: str,
+        index: tuple[int, ...],
+        rows: Sequence[int],
+        values: Tensor,
+        dims: tuple[str, ...],
+        ragged: int | None = None,
     ) -> None:
         inner = tuple(f"{d}_" if d in self.along and d != "example" else d for d in dims[: values.ndim])
         self.dims[label] = ((*self.along, *inner) if index else inner) if self.along else inner
@@ -154,13 +170,16 @@ class _Table:
 
     def _variable(self, label: str, reduce: str) -> xarray.Variable:
         cells = self.parts[label]
-        merged = {i: merge(parts, ragged=tuple(range(1, parts[0][1].ndim))).float().numpy() for i, parts in cells.items()}
+        merged = {
+            i: merge(parts, ragged=tuple(range(1, parts[0][1].ndim))).double().numpy() for i, parts in cells.items()
+        }
         dims = self.dims[label]
         sizes = tuple(len(v) for v in self.along.values()) if () not in merged else ()
         inner = tuple(max(a.shape[k] for a in merged.values()) for k in range(next(iter(merged.values())).ndim))
         whole = np.full(sizes + inner, np.nan)
         for index, array in merged.items():
-            whole[(*index, *(slice(0, n) for n in array.shape))] = array
+            cell = whole[index] if index else whole
+            cell[tuple(slice(0, n) for n in array.shape)] = array
         return _reduced(whole, dims, reduce, single=self._single(label))
 
     def _single(self, label: str) -> bool:
@@ -170,7 +189,7 @@ class _Table:
         return self.experiment.inputs[name].single
 
 
-def _reduced(whole: np.ndarray, dims: tuple[str, ...], reduce: str, *, single: bool) -> xarray.Variable:  # type: ignore[type-arg]
+def _reduced(whole: np.ndarray[Any, Any], dims: tuple[str, ...], reduce: str, *, single: bool) -> xarray.Variable:
     axis = dims.index("example")
     left = tuple(d for d in dims if d != "example")
     if single:

@@ -38,7 +38,8 @@ def forward(
 ) -> Kept:
     """Run the native model once. Every site that is changed must be reached, or the pass is an error.
 
-    With `gradients`, autograd stays on, and the tensors of `attach` are the very ones that native code computes on from.
+    With `gradients`, autograd stays on, and the tensors of `attach` are the very ones that native code computes on
+    from.
     """
     kept = Kept(None)
     attached = set(attach)
@@ -56,8 +57,8 @@ def forward(
     unreached = [str(a.site) for a in actions if a.site not in tapping.fired]
     if unreached:
         raise ExperimentError(
-            f"{unreached[0]} was not reached in this pass ({len(unreached)} of {len(actions)} sites): the model did not run "
-            "that part with these inputs, so an edit or capture there would do nothing."
+            f"{unreached[0]} was not reached in this pass ({len(unreached)} of {len(actions)} sites): the model did "
+            "not run that part with these inputs, so an edit or capture there would do nothing."
         )
     key = output_key(kept.native)
     found = get_output(kept.native, key)
@@ -82,7 +83,9 @@ def _check_ids(network: Network, ids: Tensor | None) -> None:
         return
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= size:
-        raise InputError(f"token id {high if high >= size else low} is out of range: this model knows ids 0-{size - 1}.")
+        raise InputError(
+            f"token id {high if high >= size else low} is out of range: this model knows ids 0-{size - 1}."
+        )
 
 
 def _autograd(on: bool) -> AbstractContextManager[Any]:

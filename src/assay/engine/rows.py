@@ -53,6 +53,6 @@ def merge(parts: Sequence[tuple[Sequence[int], Tensor]], *, ragged: Sequence[int
     filler = float("nan") if first.is_floating_point() else -1
     whole = torch.full(shape, filler, dtype=first.dtype, device=first.device)
     for rows, part in parts:
-        window = tuple(slice(0, n) for n in part.shape[1:])
-        whole[(torch.tensor(list(rows), device=whole.device), *window)] = part
+        for row, values in zip(rows, part, strict=True):
+            whole[row][tuple(slice(0, n) for n in values.shape)] = values
     return whole

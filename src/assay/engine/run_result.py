@@ -53,7 +53,9 @@ class RunResult:
             canonical = name
         if canonical in self.captured:
             return self.captured[canonical]
-        raise SiteError(f"{name!r} was not captured in this run.{nearest(name, self.captured)} Add it to capture=[...].")
+        raise SiteError(
+            f"{name!r} was not captured in this run.{nearest(name, self.captured)} Add it to capture=[...]."
+        )
 
     def top(self, k: int = 5, *, pos: int = -1, row: int = 0) -> list[tuple[str, float]]:
         """The k most probable next tokens at a position of one prompt, with their probabilities."""
@@ -104,7 +106,8 @@ def execute(network: Network, experiment: Experiment, prompts: Mapping[str, Prom
         for metric in experiment.metrics:
             name = metric.run or experiment.main
             measured.setdefault(metric.name or metric.kind, []).append((rows, runner.measure(metric, name, runs[name])))
-    whole = None if any(t is None for _, t in outputs) else merge(outputs, ragged=(1,) if outputs[0][1].ndim > 2 else ())
+    there = [(rows, t) for rows, t in outputs if t is not None]
+    whole = merge(there, ragged=(1,) if there[0][1].ndim > 2 else ()) if len(there) == len(outputs) else None
     tokens = prompts[runs[experiment.main].input]
     return RunResult(
         tokens,
@@ -138,7 +141,9 @@ def selected(tensor: Tensor, capture: Capture, site: Site, scope: Scope) -> Tens
     axis, heads = position_axis(site.axes), head_axis(site.axes)
     if capture.pos is not None and axis is not None:
         chosen = [scope.positions(capture.pos, row, tensor.shape[axis]) for row in scope.rows]
-        tensor = torch.stack([tensor[b].index_select(axis - 1, torch.tensor(p, device=tensor.device)) for b, p in enumerate(chosen)])
+        tensor = torch.stack(
+            [tensor[b].index_select(axis - 1, torch.tensor(p, device=tensor.device)) for b, p in enumerate(chosen)]
+        )
     if capture.head is not None and heads is not None:
         index = resolve_indices(capture.head, size=tensor.shape[heads], axis="head")
         tensor = tensor.index_select(heads, torch.tensor(index, device=tensor.device))
@@ -147,6 +152,5 @@ def selected(tensor: Tensor, capture: Capture, site: Site, scope: Scope) -> Tens
 
 def _input(value: Any, positions: Mapping[str, Sequence[int]]) -> Any:
     if isinstance(value, Prompts):
-        value = {k: v for k, v in value.tensors.items()} if value.tensors is not None else [list(r) for r in value.rows]
+        value = dict(value.tensors) if value.tensors is not None else [list(r) for r in value.rows]
     return as_input(value, **({"positions": {k: tuple(v) for k, v in positions.items()}} if positions else {}))
-

@@ -1,7 +1,7 @@
-"""All runs of one variant of an experiment, for one group of examples of equal length: one plain pass each, written to be read.
+"""All runs of one variant of an experiment, for one group of examples of equal length: one plain pass each.
 
-This is the reference that faster schedules are compared with. Runs are made in the order of their sources; a run that does
-not vary in a sweep is made once per group and its tensors are kept. Cost: one forward pass for each run and variant.
+This is the reference that faster schedules are compared with. Runs are made in the order of their sources; a run that
+does not vary in a sweep is made once per group and its tensors are kept. Cost: one forward pass per run and variant.
 """
 
 from __future__ import annotations
@@ -76,7 +76,13 @@ class Runner:
         return kept
 
     def forward(
-        self, name: str, run: Run, *, keep: Iterable[Site] = (), attach: Iterable[Site] = (), extra: Tensor | None = None
+        self,
+        name: str,
+        run: Run,
+        *,
+        keep: Iterable[Site] = (),
+        attach: Iterable[Site] = (),
+        extra: Tensor | None = None,
     ) -> Kept:
         """One pass of a run; `extra` are further tokens after each prompt."""
         prompts = self.prompts[run.input]
@@ -141,7 +147,7 @@ class Runner:
         return output
 
     def _continued(self, name: str, run: Run, answers: list[tuple[int, ...]]) -> Tensor:
-        """Summed log-probability of answers, one pass for each answer length. Edits stay where they are in the prompt."""
+        """Summed log-probability of answers, one pass for each length. Edits stay where they are in the prompt."""
         total = torch.zeros(len(self.rows), dtype=torch.float64)
         prompt = self.scope(run).prompt
         for length in sorted({len(a) for a in answers}):
@@ -171,8 +177,10 @@ def _by_metric(grads: Sequence[GradCapture]) -> list[tuple[Metric, list[GradCapt
     return found
 
 
-def needed_sites(network: Network, experiment: Experiment, variants: Iterable[Mapping[str, Run]]) -> dict[str, set[Site]]:
-    """For every run, the sites whose tensors other runs, captures or metrics read. `variants` are all runs of each variant."""
+def needed_sites(
+    network: Network, experiment: Experiment, variants: Iterable[Mapping[str, Run]]
+) -> dict[str, set[Site]]:
+    """For every run, the sites whose tensors other runs, captures or metrics read. `variants` are the runs of each."""
     needed: dict[str, set[Site]] = {}
     for runs in variants:
         for name, run in runs.items():

@@ -1,7 +1,7 @@
 """Which entries of a site's tensor an edit, a capture or a metric means: positions, heads, dims, examples as indices.
 
-Positions are absolute: in generation with a cache a pass covers only the newest ones. A selection consists of parts, one
-for each number of positions that examples select, so that every part is a full rectangle.
+Positions are absolute: in generation with a cache a pass covers only the newest ones. A selection consists of parts,
+one for each number of positions that examples select, so that every part is a full rectangle.
 """
 
 from __future__ import annotations
@@ -82,8 +82,10 @@ def edit_parts(edit: Edit, axes: Sequence[str], shape: torch.Size, scope: Scope,
 
 
 def _examples(edit: Edit, scope: Scope) -> list[int]:
-    return resolve_indices(edit.examples, size=max(scope.rows) + 1, axis="example") if isinstance(edit.examples, Slice) else (
-        [edit.examples] if isinstance(edit.examples, int) else list(edit.examples or ())
+    return (
+        resolve_indices(edit.examples, size=max(scope.rows) + 1, axis="example")
+        if isinstance(edit.examples, Slice)
+        else ([edit.examples] if isinstance(edit.examples, int) else list(edit.examples or ()))
     )
 
 
@@ -121,7 +123,9 @@ def _rectangles(selected: Mapping[int, list[int]], axes: Sequence[str], shape: t
             lists[heads] = resolve_indices(edit.head, size=shape[heads], axis="head")
         if edit.dims is not None:
             lists[-1] = resolve_indices(edit.dims, size=shape[-1], axis=axes[-1])
-        parts.append(Part(_open_mesh(lists, members, [selected[b] for b in members], position_axis(axes)), tuple(members)))
+        parts.append(
+            Part(_open_mesh(lists, members, [selected[b] for b in members], position_axis(axes)), tuple(members))
+        )
     return parts
 
 

@@ -44,7 +44,9 @@ class Index(BaseModel):
         except FileNotFoundError:
             raise StorageError(f"{folder} holds no harvest: it has no index.json.") from None
         except (ValueError, ValidationError) as error:
-            raise StorageError(f"{folder / 'index.json'} is damaged: {str(error).splitlines()[0]}. Delete the folder and run again.") from None
+            raise StorageError(
+                f"{folder / 'index.json'} is damaged: {str(error).splitlines()[0]}. Delete the folder and run again."
+            ) from None
 
     @classmethod
     def start(cls, folder: Path, key: str) -> Index:
@@ -53,7 +55,9 @@ class Index(BaseModel):
             return cls(key=key)
         found = cls.read(folder)
         if found.key != key:
-            raise StorageError(f"{folder} holds a harvest of another model, other sites or other rules: give another folder.")
+            raise StorageError(
+                f"{folder} holds a harvest of another model, other sites or other rules: give another folder."
+            )
         return found
 
     def covering(self, first: int) -> Shard | None:
@@ -86,8 +90,11 @@ def read_shard(folder: Path, shard: Shard) -> dict[str, Tensor]:
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}. Delete {folder}/index.json and run again.") from None
     if hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise StorageError(f"{path} is damaged: its checksum is not the one in index.json. Delete the folder and run again.")
+        raise StorageError(
+            f"{path} is damaged: its checksum is not the one in index.json. Delete the folder and run again."
+        )
     try:
-        return load(data)
+        tensors: dict[str, Tensor] = load(data)
     except SafetensorError as error:
         raise StorageError(f"{path} is no safetensors file: {error}.") from None
+    return tensors

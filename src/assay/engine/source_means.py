@@ -25,16 +25,21 @@ from assay.models.structure import Site
 def source_means(
     network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], variants: Iterable[Mapping[str, Run]]
 ) -> dict[tuple[str, Site, bool], Tensor]:
-    """The mean tensor for each (run, site, per position) that an edit asks for: axes kept, batch (and position) of size 1."""
+    """The mean tensor for each (run, site, per position) that an edit asks for: axes kept, batch (and position) of
+    size 1."""
     asked: dict[str, set[tuple[Site, bool]]] = {}
     for runs in variants:
         for run in runs.values():
             for edit in (e for e in run.edits if isinstance(e, Mean)):
-                asked.setdefault(edit.over, set()).update((s, edit.per_position) for s in network.sites_named(edit.site))
+                asked.setdefault(edit.over, set()).update(
+                    (s, edit.per_position) for s in network.sites_named(edit.site)
+                )
     found: dict[tuple[str, Site, bool], Tensor] = {}
     for name, wanted in asked.items():
         if name in experiment.varying():
-            raise ExperimentError(f"the mean over {name!r} would change with every variant of the sweep: take it over an input.")
+            raise ExperimentError(
+                f"the mean over {name!r} would change with every variant of the sweep: take it over an input."
+            )
         for (site, per_position), mean in _means(network, experiment, prompts, name, wanted).items():
             found[name, site, per_position] = mean
     return found

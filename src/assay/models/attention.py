@@ -1,10 +1,11 @@
 """The attention tap: one attention function for every model, and a softmax that can be listened to.
 
-transformers lets a model look its attention function up by name. `assay` is registered under that name; it shows a listener
-the query, key and value that attention really receives, and then calls the *model file's own* eager function, so every
-architecture's soft caps, sinks, biases and windows stay its own and the result is bit-identical to `eager`. Scores and
-pattern are the input and the output of the softmax inside, seen through a torch function mode that is active only within
-the attention module: so architectures with attention code of their own (Bloom, Falcon, MPT, …) are reached as well.
+transformers lets a model look its attention function up by name. `assay` is registered under that name; it shows a
+listener the query, key and value that attention really receives, and then calls the *model file's own* eager function,
+so every architecture's soft caps, sinks, biases and windows stay its own and the result is bit-identical to `eager`.
+Scores and pattern are the input and the output of the softmax inside, seen through a torch function mode that is
+active only within the attention module: so architectures with attention code of their own (Bloom, Falcon, MPT, …) are
+reached as well.
 
 Cost: nothing unless a listener is set; then the eager kernel instead of a fused one, and a Python call per torch call
 inside attention.
@@ -34,7 +35,7 @@ class Listener(Protocol):
     """Sees, and may replace, tensors inside attention."""
 
     def attention(self, module: nn.Module, side: Side, value: Tensor, index: int) -> Tensor:
-        """Called with each tensor inside `module`'s attention; `index` counts softmaxes within one call of the module."""
+        """Called with each tensor inside `module`'s attention; `index` counts softmaxes within one call of it."""
 
 
 _listener: ContextVar[Listener | None] = ContextVar("assay_attention_listener", default=None)
@@ -99,7 +100,7 @@ def register() -> None:
 
 
 def implementation_holders(native: nn.Module) -> list[tuple[object, str]]:
-    """Every (object, attribute) in the model that names the attention implementation: configs, and modules that keep a copy."""
+    """Every (object, attribute) that names the attention implementation: configs, and modules that keep a copy."""
     found: dict[tuple[int, str], tuple[object, str]] = {}
     for module in native.modules():
         config = getattr(module, "config", None)

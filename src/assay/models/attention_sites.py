@@ -1,9 +1,9 @@
 """Attention internals of one block, found by values.
 
-The evidence is the attention function's own arguments (or, in models that do not use transformers' attention interface, the
-products around the softmax). The value columns are looked up among the outputs of the projections, and query and key at
-position 0, where rotary embeddings turn nothing: that gives q, k, v as projected, whatever the layout of fused weights.
-z is what the output projection reads. Softmax input and output are scores and pattern.
+The evidence is the attention function's own arguments (or, in models that do not use transformers' attention
+interface, the products around the softmax). The value columns are looked up among the outputs of the projections, and
+query and key at position 0, where rotary embeddings turn nothing: that gives q, k, v as projected, whatever the layout
+of fused weights. z is what the output projection reads. Softmax input and output are scores and pattern.
 """
 
 from __future__ import annotations
@@ -59,9 +59,13 @@ def attention_sites(native: nn.Module, block: Block, softmax: Operation, trace: 
         for name, tensor in (("q_rot", operands.q), ("k_rot", operands.k)):
             steps: tuple[Step, ...] = (Swap(1, 2),) if name == "q_rot" else (Newest(2), Swap(1, 2))
             if tensor is not None:
-                sites.taps[name] = Direct(Port(softmax.path, "q" if name == "q_rot" else "k", 0, softmax.call), View(steps))
+                sites.taps[name] = Direct(
+                    Port(softmax.path, "q" if name == "q_rot" else "k", 0, softmax.call), View(steps)
+                )
     else:
-        sites.reasons |= dict.fromkeys(("q_rot", "k_rot"), "this architecture does not call transformers' attention interface")
+        sites.reasons |= dict.fromkeys(
+            ("q_rot", "k_rot"), "this architecture does not call transformers' attention interface"
+        )
     return sites
 
 
@@ -71,13 +75,13 @@ def _head_count(softmax: Operation, frame: Frame) -> int:
 
 
 def _softmax_sites(sites: AttentionSites, softmax: Operation, frame: Frame) -> None:
-    scores, pattern = softmax.tensors
+    pattern = softmax.tensors[1]
     steps: tuple[Step, ...] = (SplitBatch(),) if pattern.ndim == 3 else ()
     sites.sinks = max(0, pattern.shape[-1] - _key_length(softmax, frame))
     if sites.sinks:
         steps = (*steps, First(sites.sinks))
     for name in ("scores", "pattern"):
-        sites.taps[name] = Direct(Port(softmax.path, name, softmax.index, softmax.call), View(steps))  # type: ignore[arg-type]
+        sites.taps[name] = Direct(Port(softmax.path, name, softmax.index, softmax.call), View(steps))
 
 
 def _key_length(softmax: Operation, frame: Frame) -> int:
@@ -196,9 +200,7 @@ def _projection_sites(
             sites.taps[name] = tap
 
 
-def _find_columns(
-    target: Tensor, linear: list[Event], norms: list[Event], trace: Trace, block: Block
-) -> Direct | None:
+def _find_columns(target: Tensor, linear: list[Event], norms: list[Event], trace: Trace, block: Block) -> Direct | None:
     frame = block.frame
     target = _without_repeats(target)
     heads, all_rows = target.shape[2], [None, 0]
@@ -266,5 +268,3 @@ def _without_repeats(target: Tensor) -> Tensor:
         if not any(torch.equal(target[:, :, head], target[:, :, k]) for k in kept):
             kept.append(head)
     return target if len(kept) == target.shape[2] else target[:, :, kept]
-
-

@@ -22,7 +22,7 @@ _CROSS_NAMES = {n: f"cross_{n}" for n in ("q", "k", "v", "scores", "pattern", "z
 
 @dataclass
 class BlockSites:
-    """Taps by site name, reasons for absence, and the block's kind: sequential, parallel, post-norm, single or unknown."""
+    """Taps by site name, reasons for absence, and the kind: sequential, parallel, post-norm, single, unknown."""
 
     kind: str
     taps: dict[str, Tap] = field(default_factory=dict)
@@ -71,7 +71,11 @@ def block_sites(
 
 def _softmaxes(block: Block, trace: Trace) -> list[Operation]:
     pos = block.frame.pos
-    return [o for o in trace.operations_inside(block.event, "softmax") if _is_attention(o.tensors[1], block.frame.batch, pos)]
+    return [
+        o
+        for o in trace.operations_inside(block.event, "softmax")
+        if _is_attention(o.tensors[1], block.frame.batch, pos)
+    ]
 
 
 def _is_attention(pattern: Tensor, batch: int, pos: int) -> bool:
@@ -80,9 +84,7 @@ def _is_attention(pattern: Tensor, batch: int, pos: int) -> bool:
     return (four or three) and pattern.shape[-1] >= pos - 1
 
 
-def _roles(
-    native: nn.Module, block: Block, found: Explanation, softmaxes: list[Operation], trace: Trace
-) -> list[Role]:
+def _roles(native: nn.Module, block: Block, found: Explanation, softmaxes: list[Operation], trace: Trace) -> list[Role]:
     roles: list[Role] = []
     left = list(softmaxes)
     for branch in sorted(found.branches, key=lambda b: b.event.end):
@@ -98,7 +100,7 @@ def _roles(
 
 
 def _mixes_positions(native: nn.Module, block: Block, branch: Branch, start: int, trace: Trace) -> bool:
-    """Whether a branch without softmax carries information between positions: its widest call is run with one token changed."""
+    """Whether a branch without softmax mixes positions: its widest call is run with one token changed."""
     window = [e for e in trace.inside(block.event) if start < e.start and e.end <= branch.event.end]
     whole = max(window, key=lambda e: e.end - e.start, default=None)
     if whole is None or not whole.inputs:
@@ -133,9 +135,9 @@ def _stream_sites(sites: BlockSites, block: Block, found: Explanation, roles: li
     if len(mlps) == 2:
         base = ((mlps[0].branch.port, mlps[0].branch.view),)
         sites.taps["mlp_out"] = Sum(base, mlps[1].branch.port, mlps[1].branch.view)
-    for name, role in (("attn_out", "attention"), ("mlp_out", "mlp"), ("ssm_out", "recurrent")):
+    for name, what in (("attn_out", "attention"), ("mlp_out", "mlp"), ("ssm_out", "recurrent")):
         if name not in sites.taps:
-            sites.reasons[name] = f"this block has no {role} branch"
+            sites.reasons[name] = f"this block has no {what} branch"
     sites.kind = _kind(block, found, roles)
     entry = (block.enters, block.view)
     first = roles[0].branch
@@ -161,7 +163,9 @@ def _kind(block: Block, found: Explanation, roles: list[Role]) -> str:
     for event in later:
         for tensor in event.inputs.values():
             view = layout(tensor, block.x.shape[-1], block.frame)
-            if view is not None and torch.allclose(view.read(tensor, block.frame).double(), middle, rtol=1e-2, atol=1e-4):
+            if view is not None and torch.allclose(
+                view.read(tensor, block.frame).double(), middle, rtol=1e-2, atol=1e-4
+            ):
                 return "sequential"
     return "parallel"
 
@@ -237,11 +241,12 @@ def _norm_scales(native: nn.Module, sites: BlockSites, block: Block, trace: Trac
         value = memory.get(tap.port) if isinstance(tap, Direct) else None
         norm = None
         if value is not None:
-            source = next((e for e in block.inner if any(_same(t, value) for t in e.outputs.values()) and e.inputs), None)
+            source = next(
+                (e for e in block.inner if any(_same(t, value) for t in e.outputs.values()) and e.inputs), None
+            )
             norm = norm_tap(native, source, block.frame) if source is not None else None
         sites.add(name, norm, f"no norm of this block gives {reader}")
 
 
 def _same(left: Tensor, right: Tensor) -> bool:
     return left.numel() == right.numel() and torch.equal(left.reshape(-1), right.reshape(-1))
-

@@ -1,8 +1,8 @@
 """Where the columns of one tensor stand in another: how fused and permuted projections are read.
 
-Both tensors hold the same tokens; a column is one number per token. A target column is looked up among the source's columns
-by its values, exactly, so any layout (q|k|v side by side, interleaved by head, grouped, rotary pairs permuted) comes out as
-an index, without knowing the architecture. Cost: one sort of the source's columns.
+Both tensors hold the same tokens; a column is one number per token. A target column is looked up among the source's
+columns by its values, exactly, so any layout (q|k|v side by side, interleaved by head, grouped, rotary pairs permuted)
+comes out as an index, without knowing the architecture. Cost: one sort of the source's columns.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from assay.models.views import Columns, Slice, Step
 
 
 def column_index(target: Tensor, source: Tensor) -> tuple[int, ...] | None:
-    """For each column of `target` [token, n] the equal column of `source` [token, m]; None unless all are found once."""
+    """For each column of `target` [token, n] the equal column of `source` [token, m]; None unless all are found
+    once."""
     if target.shape[0] != source.shape[0] or target.shape[1] > source.shape[1]:
         return None
     if (bare := _side_by_side(target, source)) is not None:
         return bare
-    where = {column.tobytes(): i for i, column in enumerate(_rows(source))}
-    index = [where.get(column.tobytes(), -1) for column in _rows(target)]
+    where = {column: i for i, column in enumerate(_rows(source))}
+    index = [where.get(column, -1) for column in _rows(target)]
     if min(index) < 0 or len(set(index)) < len(index):
         return None
     return tuple(index)
@@ -57,6 +58,7 @@ def _side_by_side(target: Tensor, source: Tensor) -> tuple[int, ...] | None:
     return None
 
 
-def _rows(tensor: Tensor) -> list[bytes]:  # type: ignore[type-arg]
-    columns = tensor.T.float().add(0.0).contiguous().numpy()
-    return list(columns)
+def _rows(tensor: Tensor) -> list[bytes]:
+    """Each column's values; adding zero makes −0 and 0 the same."""
+    columns = tensor.T.double().add(0.0).contiguous().cpu().numpy()
+    return [column.tobytes() for column in columns]

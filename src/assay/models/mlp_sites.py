@@ -1,8 +1,8 @@
 """MLP internals and expert routing of one block, found by values.
 
-The down projection is the last linear layer before the branch joins the residual stream; what it reads is `mlp_post`. The
-activation is the module that turns another projection's output into it; a gated MLP multiplies by a second one (`mlp_up`).
-Where the activation is a function and no module, the known activations are tried.
+The down projection is the last linear layer before the branch joins the residual stream; what it reads is `mlp_post`.
+The activation is the module that turns another projection's output into it; a gated MLP multiplies by a second one
+(`mlp_up`). Where the activation is a function and no module, the known activations are tried.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from assay.models.residual import Branch
 from assay.models.stacks import Block, layout
 from assay.models.taps import Direct, ExpertWeights, Tap
 from assay.models.trace import Event, Trace
-from assay.models.views import Columns, Frame, Step, Unflatten, View
+from assay.models.views import Frame, Step, Unflatten, View
 
 ACTIVATIONS: tuple[Callable[[Tensor], Tensor], ...] = (
     F.silu,
@@ -141,7 +141,9 @@ def _activation_sites(
     sites.reasons |= dict.fromkeys(("mlp_pre", "mlp_up"), "no activation explains what the down projection reads")
 
 
-def _activations(post: Tensor, linear: list[Event], window: list[Event], down: Event) -> Iterator[tuple[Tensor, Tensor]]:
+def _activations(
+    post: Tensor, linear: list[Event], window: list[Event], down: Event
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Pairs (input, output) of what may be the activation: modules first, then known functions of each projection."""
     for event in window:
         if event.end < down.start and event not in linear and event.inputs and event.outputs:
@@ -186,7 +188,7 @@ def _find_factor(after: Tensor, post: Tensor, linear: list[Event], frame: Frame)
 
 def _tap(event: Event, index: tuple[int, ...], frame: Frame) -> Direct:
     key, out = next(iter(event.outputs.items()))
-    step = as_step(index, out.shape[-1]) if not isinstance(index, Columns) else index
+    step = as_step(index, out.shape[-1])
     steps: tuple[Step, ...] = _token_view(out, frame).steps
     return Direct(Port(event.path, "out", key, event.call), View((*steps, *((step,) if step else ()))))
 
@@ -199,7 +201,11 @@ def _router_sites(sites: MlpSites, window: list[Event], frame: Frame, n_experts:
                 sites.taps["router"] = Direct(Port(event.path, "out", key, event.call), _token_view(out, frame))
         for chosen_key, chosen in event.chosen.items():
             for key, weights in event.outputs.items():
-                if weights.shape == chosen.shape and weights.shape[-1] < n_experts and "expert_weights" not in sites.taps:
+                if (
+                    weights.shape == chosen.shape
+                    and weights.shape[-1] < n_experts
+                    and "expert_weights" not in sites.taps
+                ):
                     port, chosen_port = (Port(event.path, "out", k, event.call) for k in (key, chosen_key))
                     sites.taps["expert_weights"] = ExpertWeights(port, chosen_port, n_experts)
     if "router" not in sites.taps:

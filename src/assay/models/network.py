@@ -108,7 +108,9 @@ class Network:
     def _native_site(self, name: SiteName) -> Site:
         path = name.native or ""
         if path not in self.modules:
-            raise SiteError(f"{str(name)!r} is not in this model: no module is called {path!r}.{nearest(path, self.modules)}")
+            raise SiteError(
+                f"{str(name)!r} is not in this model: no module is called {path!r}.{nearest(path, self.modules)}"
+            )
         side: Any = name.name
         shape = self.structure.native_shapes.get((path, side), ())
         known = ("batch", "pos") if shape[:2] == (BATCH, POS) else ("batch",) if shape[:1] == (BATCH,) else ()

@@ -1,8 +1,8 @@
 """Ports: the points of native code at which a tensor passes and can be replaced.
 
 A port is a module's input or output, or an operation inside its attention (`softmax`, or an argument of the attention
-function). It names one tensor of one call: `key` says which argument or which element of the output, `call` which call of
-the module within one forward pass (a module may be called more than once, as a shared dropout is).
+function). It names one tensor of one call: `key` says which argument or which element of the output, `call` which call
+of the module within one forward pass (a module may be called more than once, as a shared dropout is).
 """
 
 from __future__ import annotations

@@ -44,7 +44,11 @@ class Prompts:
         """The model's keyword arguments for prompts of equal length."""
         if self.tensors is not None:
             everything = list(rows) == list(range(len(self)))
-            return dict(self.tensors) if everything else {k: v[list(rows)] if _per_row(v, len(self)) else v for k, v in self.tensors.items()}
+            return (
+                dict(self.tensors)
+                if everything
+                else {k: v[list(rows)] if _per_row(v, len(self)) else v for k, v in self.tensors.items()}
+            )
         return {"input_ids": self.ids(rows)}
 
     def strings(self, tokenizer: PreTrainedTokenizerBase | None, row: int = 0) -> list[str]:
@@ -81,14 +85,16 @@ def tokenise(given: Any, tokenizer: PreTrainedTokenizerBase | None) -> Prompts:
         if isinstance(first, Sequence | Tensor):
             return _from_ids([[int(i) for i in row] for row in given])
     raise InputError(
-        f"cannot use {type(given).__name__} {str(given)[:60]!r} as input: expected text, a list of texts, token ids, chat "
-        "messages, or a dict of the model's own inputs; an empty list has no prompt in it."
+        f"cannot use {type(given).__name__} {str(given)[:60]!r} as input: expected text, a list of texts, "
+        "token ids, chat messages, or a dict of the model's own inputs; an empty list has no prompt in it."
     )
 
 
 def _from_texts(texts: list[str], tokenizer: PreTrainedTokenizerBase | None, *, single: bool = False) -> Prompts:
     if tokenizer is None:
-        raise InputError("this model has no tokenizer: give token ids (a list, or a tensor [batch, pos]) instead of text.")
+        raise InputError(
+            "this model has no tokenizer: give token ids (a list, or a tensor [batch, pos]) instead of text."
+        )
     rows = tuple(tuple(tokenizer(text)["input_ids"]) for text in texts)
     empty = [i for i, row in enumerate(rows) if not row]
     if empty:
@@ -109,15 +115,22 @@ def _from_chats(
 def _from_ids(rows: list[list[int]], *, single: bool = False) -> Prompts:
     if not rows or any(not row for row in rows):
         raise InputError("a row of token ids is empty: expected at least one token in each prompt.")
-    return Prompts(tuple(tuple(int(i) for i in row) for row in rows), single, None, ("token ids given: nothing was added",))
+    return Prompts(
+        tuple(tuple(int(i) for i in row) for row in rows), single, None, ("token ids given: nothing was added",)
+    )
 
 
 def _from_tensors(given: Mapping[str, Any]) -> Prompts:
-    tensors = {name: value if isinstance(value, Tensor) or not isinstance(value, list) else torch.tensor(value) for name, value in given.items()}
+    tensors = {
+        name: value if isinstance(value, Tensor) or not isinstance(value, list) else torch.tensor(value)
+        for name, value in given.items()
+    }
     main = next((tensors[n] for n in ("input_ids", "decoder_input_ids") if n in tensors), None)
     first = main if main is not None else next((v for v in tensors.values() if isinstance(v, Tensor)), None)
     if first is None or first.ndim == 0:
-        raise InputError(f"no tensor among the inputs {sorted(given)}: expected the model's own inputs, with a batch axis.")
+        raise InputError(
+            f"no tensor among the inputs {sorted(given)}: expected the model's own inputs, with a batch axis."
+        )
     rows = main.tolist() if main is not None and main.ndim == 2 else [[0]] * first.shape[0]
     return Prompts(tuple(map(tuple, rows)), False, None, ("the model's own inputs, passed on as given",), tensors)
 

@@ -6,10 +6,10 @@ A block reads x and returns y. Among the tensors that its submodules return, tho
     multiplied     y = x + α·a + β·b      (constant residual multipliers)
     post-norm      u = norm(x + a),  y = norm(u + b)
 
-The sum must hold element by element within a few roundings of the dtype, so a coincidence is all but impossible on trained
-weights. When several submodules return the same tensor (a projection, its dropout, the module around both) the last one to
-return is taken: it is the one whose value goes into the sum. Cost: cubic in the number of distinct submodule outputs of one
-block (about ten), on 24 tokens.
+The sum must hold element by element within a few roundings of the dtype, so a coincidence is all but impossible on
+trained weights. When several submodules return the same tensor (a projection, its dropout, the module around both) the
+last one to return is taken: it is the one whose value goes into the sum. Cost: cubic in the number of distinct
+submodule outputs of one block (about ten), on 24 tokens.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def explain_block(block: Block, hint: Explanation | None = None) -> Explanation 
 
 
 def close(left: Tensor, right: Tensor, terms: Sequence[Tensor]) -> bool:
-    """Equal within a few roundings of the largest term, element by element (99.9 % of the elements in half precision)."""
+    """Equal within a few roundings of the largest term, element by element (99.9 % of the elements in half
+    precision)."""
     dtype = terms[0].dtype
     if torch.equal(left, right):
         return True
@@ -168,7 +169,9 @@ def _multiplied(block: Block, unique: list[Branch], events: list[Event]) -> Expl
             factors = torch.linalg.lstsq(columns, change[:, None]).solution[:, 0].tolist()
             factors = [float(f"{f:.5g}") for f in factors]
             scaled = [p.value.double() * f for p, f in zip(parts, factors, strict=True)]
-            if min(map(abs, factors)) > 1e-4 and close(x.double() + sum(scaled), y, [x, *(s.to(x.dtype) for s in scaled)]):
+            if min(map(abs, factors)) > 1e-4 and close(
+                x.double() + sum(scaled), y, [x, *(s.to(x.dtype) for s in scaled)]
+            ):
                 return Explanation("sequential", tuple(_times(p, f) for p, f in zip(parts, factors, strict=True)))
     return None
 

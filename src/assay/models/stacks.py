@@ -1,7 +1,8 @@
 """Stacks: the chains of blocks that carry a residual stream.
 
-A stack is a `ModuleList` (the outermost one, where they nest) whose members were called one after another, each reading and
-returning a tensor of one shape. A list whose one member is called again and again (ALBERT) counts each call as a layer.
+A stack is a `ModuleList` (the outermost one, where they nest) whose members were called one after another, each
+reading and returning a tensor of one shape. A list whose one member is called again and again (ALBERT) counts each
+call as a layer.
 """
 
 from __future__ import annotations
@@ -86,7 +87,10 @@ def _block(event: Event, inner: tuple[Event, ...]) -> Block | None:
             if x.ndim == 3 and x.shape == y.shape and BATCH in x.shape[:2]:
                 view = WHOLE if x.shape[0] == BATCH else View((Swap(0, 1),))
                 frame = Frame(BATCH, x.shape[1] if x.shape[0] == BATCH else x.shape[0])
-                enters, leaves = Port(event.path, "in", key_in, event.call), Port(event.path, "out", key_out, event.call)
+                enters, leaves = (
+                    Port(event.path, "in", key_in, event.call),
+                    Port(event.path, "out", key_out, event.call),
+                )
                 return Block(event, view.read(x, frame), view.read(y, frame), enters, leaves, view, inner)
     return None
 

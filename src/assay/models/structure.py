@@ -1,6 +1,6 @@
-"""The map of a model's sites: found by evidence in one traced forward pass, with a reason for every site that is absent.
+"""The map of a model's sites: found by evidence in one forward pass, with a reason for each that is absent.
 
-Cost: one forward pass on 24 tokens, and for each block a search over sums of its submodules' outputs. A block that looks like
+Cost: one forward pass on 24 tokens, and for each block a search over sums of its submodules' outputs. A block like
 its neighbour is explained by the neighbour's answer, which is checked, not assumed.
 """
 
@@ -135,7 +135,16 @@ def _map_stack(
     ends = embedding_sites(native, stack, traced)
     frame = stack.blocks[0].frame
     for name in ("embed", "pos_embed"):
-        _record(sites, reasons, SiteName(name, stack=stack.name), ends[0].get(name), ends[1].get(name, ""), memory, frame, native)
+        _record(
+            sites,
+            reasons,
+            SiteName(name, stack=stack.name),
+            ends[0].get(name),
+            ends[1].get(name, ""),
+            memory,
+            frame,
+            native,
+        )
     explanation = None
     for layer, block in enumerate(stack.blocks):
         explanation = explain_block(block, explanation)
@@ -147,7 +156,16 @@ def _map_stack(
             _record(sites, reasons, site, found.taps.get(name), why, memory, block.frame, native)
     ends = final_sites(native, stack, traced)
     for name in ("final_norm_scale", "final_norm"):
-        _record(sites, reasons, SiteName(name, stack=stack.name), ends[0].get(name), ends[1].get(name, ""), memory, frame, native)
+        _record(
+            sites,
+            reasons,
+            SiteName(name, stack=stack.name),
+            ends[0].get(name),
+            ends[1].get(name, ""),
+            memory,
+            frame,
+            native,
+        )
 
 
 def _record(
@@ -177,4 +195,3 @@ def _n_experts(native: nn.Module) -> int | None:
     config = getattr(config, "text_config", None) or config
     counts = [getattr(config, name, None) for name in _EXPERT_COUNTS]
     return next((int(c) for c in counts if isinstance(c, int) and c > 1), None)
-

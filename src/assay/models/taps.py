@@ -1,8 +1,9 @@
 """Taps: how a site is read and written through ports.
 
 Most sites are one tensor at one port (`Direct`). A few exist in native code only as part of an expression: the sum
-`resid_pre + attn_out`, a head's share of the attention output, a norm's scale. Those are read from the tensors that do pass,
-and written by changing the next tensor that carries them. A write of the value that was read changes nothing, bit for bit.
+`resid_pre + attn_out`, a head's share of the attention output, a norm's scale. Those are read from the tensors that do
+pass, and written by changing the next tensor that carries them. A write of the value that was read changes nothing,
+bit for bit.
 """
 
 from __future__ import annotations
@@ -150,7 +151,11 @@ class NormScale:
     def _parts(self, here: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
         bias = getattr(native.get_submodule(self.port.module), "bias", None)
         out = self.view.read(here, frame)
-        return self.read(here, memory, frame, native), out, torch.zeros_like(out) if bias is None else bias.expand_as(out)
+        return (
+            self.read(here, memory, frame, native),
+            out,
+            torch.zeros_like(out) if bias is None else bias.expand_as(out),
+        )
 
 
 @dataclass(frozen=True)
@@ -190,4 +195,4 @@ def output_weight(projection: nn.Module, heads: int) -> Tensor:
     """The output projection's weight as [head, d_head, d_model]; Linear and Conv1D differ by a transpose."""
     weight: Tensor = projection.weight  # type: ignore[assignment]
     rows = weight if type(projection).__name__ == "Conv1D" else weight.T
-    return rows.unflatten(0, (heads, -1))
+    return torch.unflatten(rows, 0, (heads, -1))

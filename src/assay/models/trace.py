@@ -1,7 +1,8 @@
-"""A trace: what every module reads and returns in one forward pass on a few tokens, and every softmax and product in between.
+"""A trace: what every module reads and returns in one forward pass on a few tokens, and every softmax and product.
 
-This is the evidence from which sites are found. Tensors are copied, since native code may change them in place; with the
-24 tokens of `example_inputs` that is small beside the weights. Cost: one forward pass and one copy of all activations.
+This is the evidence from which sites are found. Tensors are copied, since native code may change them in place;
+with the 24 tokens of `example_inputs` that is small beside the weights. Cost: one forward pass and a copy of
+all activations.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class Trace:
         found = memory_of(self.events)
         for o in self.operations:
             if o.kind == "softmax":
-                found[Port(o.path, "scores", o.index, o.call)], found[Port(o.path, "pattern", o.index, o.call)] = o.tensors
+                found[Port(o.path, "scores", o.index, o.call)], found[Port(o.path, "pattern", o.index, o.call)] = (
+                    o.tensors
+                )
             elif o.kind in ("q", "k", "v"):
                 found[Port(o.path, o.kind, 0, o.call)] = o.tensors[0]  # type: ignore[arg-type]
         return found
@@ -138,7 +141,9 @@ class _Recorder(TorchFunctionMode):
         out = func(*args, **(kwargs or {}))
         if self.busy or not self.stack or not isinstance(out, Tensor) or not out.is_floating_point():
             return out
-        operands = tuple(a for a in (*args, *(kwargs or {}).values()) if isinstance(a, Tensor) and a.is_floating_point())
+        operands = tuple(
+            a for a in (*args, *(kwargs or {}).values()) if isinstance(a, Tensor) and a.is_floating_point()
+        )
         if func in SOFTMAX and out.ndim >= 3:
             self.note("softmax", self.stack[-1].path, (operands[0], out))
         elif func in _PRODUCTS and out.ndim >= 3:

@@ -102,7 +102,7 @@ class Heads:
     n: int
 
     def read(self, native: Tensor, frame: Frame) -> Tensor:
-        return native.unflatten(-1, (self.n, -1))
+        return torch.unflatten(native, -1, (self.n, -1))
 
     def write(self, native: Tensor, site: Tensor, frame: Frame) -> Tensor:
         return site.flatten(-2)
@@ -118,7 +118,7 @@ class MergeHeads:
         return native.flatten(-2)
 
     def write(self, native: Tensor, site: Tensor, frame: Frame) -> Tensor:
-        return site.unflatten(-1, (self.heads, -1))
+        return torch.unflatten(site, -1, (self.heads, -1))
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class SplitBatch:
     """[batch·head, query, key] to [batch, head, query, key], as in attention written with bmm."""
 
     def read(self, native: Tensor, frame: Frame) -> Tensor:
-        return native.unflatten(0, (frame.batch, -1))
+        return torch.unflatten(native, 0, (frame.batch, -1))
 
     def write(self, native: Tensor, site: Tensor, frame: Frame) -> Tensor:
         return site.flatten(0, 1)
@@ -161,7 +161,8 @@ class SplitBatch:
 
 @dataclass(frozen=True)
 class Scaled:
-    """A constant factor that native code applies afterwards (residual multipliers): the site is what is really added."""
+    """A constant factor that native code applies afterwards (residual multipliers): the site is what is really
+    added."""
 
     factor: float
 
