@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Provenance(BaseModel):
@@ -21,10 +23,10 @@ class Provenance(BaseModel):
     """What the model was loaded from."""
     experiment_hash: str | None = None
     """Hash of the experiment; None when it holds Python functions."""
-    versions: dict[str, str] = {}
-    """Versions of assay, torch, transformers and Python."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of assay, torch, transformers, numpy and Python."""
     created: str = ""
-    """When, in UTC."""
+    """When, in UTC, as ISO 8601."""
     seed: int | None = None
     """The seed, where there was one."""
     facts: tuple[str, ...] = ()
@@ -38,7 +40,7 @@ class Provenance(BaseModel):
         model_source: str | None = None,
         experiment_hash: str | None = None,
         seed: int | None = None,
-        facts: tuple[str, ...] = (),
+        facts: Iterable[str] = (),
     ) -> Self:
         """Provenance of something made now, with this environment's versions."""
         return cls(
@@ -46,14 +48,18 @@ class Provenance(BaseModel):
             model_source=model_source,
             experiment_hash=experiment_hash,
             seed=seed,
-            facts=facts,
-            versions=versions(),
+            facts=tuple(facts),
+            versions=dict(versions()),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
+    def with_facts(self, *facts: str) -> Self:
+        """The same with further facts; one that is there already is not repeated."""
+        return self.model_copy(update={"facts": tuple(dict.fromkeys((*self.facts, *facts)))})
+
 
 class Cost(BaseModel):
-    """What was computed."""
+    """What was computed. None is "not measured"."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -65,14 +71,32 @@ class Cost(BaseModel):
     """Tokens times layers over all passes."""
     seconds: float = 0.0
     """Wall-clock time."""
+    backward_passes: int = 0
+    """Backward passes."""
+    flops: float | None = None
+    """Floating-point operations, estimated."""
+    peak_bytes: int | None = None
+    """Most memory in use."""
+
+    def __add__(self, other: Cost) -> Cost:
+        """Both together, one after the other: counts add up, of the peaks the higher stays."""
+        values = {name: (getattr(self, name), getattr(other, name)) for name in type(self).model_fields}
+        return Cost(**{name: _together(name, *pair) for name, pair in values.items()})
 
 
-def versions() -> dict[str, str]:
-    """Versions of what numbers depend on."""
-    found = {"python": platform.python_version()}
+def _together(name: str, one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return None
+    return max(one, other) if name == "peak_bytes" else one + other
+
+
+@cache
+def versions() -> tuple[tuple[str, str], ...]:
+    """Versions of what numbers depend on, by name."""
+    found = [("python", platform.python_version())]
     for name in ("assay", "torch", "transformers", "numpy"):
         try:
-            found[name] = version(name)
+            found.append((name, version(name)))
         except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+            found.append((name, "unknown"))
+    return tuple(found)
