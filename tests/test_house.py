@@ -61,19 +61,20 @@ def test_modules_and_public_functions_say_what_they_are(name: str) -> None:
     module = tree(name)
     assert ast.get_docstring(module), f"{name} has no docstring"
     public = [n for n in module.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_")]
-    missing = [n.name for n in public if not ast.get_docstring(n)]
+    missing = [
+        n.name for n in public if not ast.get_docstring(n) and "overload" not in map(ast.unparse, n.decorator_list)
+    ]
     assert not missing, f"{name}: no docstring: {', '.join(missing)}"
 
 
 @every_file
-def test_long_argument_lists_are_keyword_only(name: str) -> None:
-    """At most two positional arguments in a public function of a module: the rest are said by name."""
+def test_public_functions_take_few_arguments_by_position(name: str) -> None:
+    """Three by position at most, the rest are said by name. The inside of models and engine counts for itself, and the
+    arguments of a command are read by typer, which needs no order."""
+    if Path(name).parts[0] in ("models", "engine") or Path(name).parts[:2] == ("app", "commands"):
+        return
     for function in tree(name).body:
         if isinstance(function, ast.FunctionDef) and not function.name.startswith("_"):
-            if any(
-                "command" in ast.unparse(each) or "callback" in ast.unparse(each) for each in function.decorator_list
-            ):
-                continue
             positional = [*function.args.posonlyargs, *function.args.args]
             assert len(positional) <= 3, f"{name}: {function.name} has {len(positional)} positional arguments"
 
@@ -85,6 +86,8 @@ def test_no_catch_all(name: str) -> None:
     for node in ast.walk(tree(name)):
         if isinstance(node, ast.ExceptHandler):
             caught = ast.unparse(node.type) if node.type else ""
+            if any(isinstance(last, ast.Raise) and last.exc is None for last in node.body[-1:]):
+                continue  # tidies up, and lets it pass on
             assert caught not in ("", "Exception", "BaseException"), f"{name}:{node.lineno} catches everything"
 
 

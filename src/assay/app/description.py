@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from assay.engine.model import Model
 
 
@@ -59,7 +57,7 @@ def _memory(model: Model) -> dict[str, int]:
     }
 
 
-def _tokenizer(tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Any] | None:
+def _tokenizer(tokenizer: Any) -> dict[str, Any] | None:
     if tokenizer is None:
         return None
     bare, full = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
