@@ -24,7 +24,7 @@ from assay.engine.hooks import Action, Change, Tapping
 from assay.engine.passes import on_device
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import groups
-from assay.engine.runner import Runner, needed_sites
+from assay.engine.runner import Runner, executed, needed_sites
 from assay.engine.select import Scope
 from assay.engine.source_means import source_means
 from assay.experiments.edits import Edit
@@ -95,7 +95,7 @@ def generate(
     if not hasattr(network.native, "generate"):
         raise ExperimentError("this model cannot generate: it is no transformers model with a generate method.")
     _refuse_uncacheable(network, run.edits, sampling)
-    order = experiment.order()
+    order = executed(experiment)
     runs = {name: experiment.run(name) for name in order}
     needed, means = needed_sites(network, experiment, [runs]), source_means(network, experiment, prompts, [runs])
     tokens: dict[int, tuple[int, ...]] = {}

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from assay.core.errors import ExperimentError
 from assay.core.result import Result
 from assay.core.sites import SiteName
+from assay.engine.explain import Explanation, explain
 from assay.engine.generate import Generation, Sampling, generate
 from assay.engine.gradients import gradients
 from assay.engine.harvest import Harvest, Rules, harvest
@@ -150,6 +151,10 @@ class Model:
         if engine != "naive":
             raise ExperimentError(f"there is no engine {engine!r}: expected 'naive'.")
         return measure(self.network, experiment, batch=batch)
+
+    def explain(self, experiment: Experiment, *, batch: int | None = None) -> Explanation:
+        """What `measure` will do, before it does it: a table of passes, rows and token-layers."""
+        return explain(self.network, experiment, batch=batch)
 
     def gradients(
         self,

@@ -21,7 +21,7 @@ from assay.core.result import Result
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import groups, merge
 from assay.engine.run_result import kept_by_captures
-from assay.engine.runner import Runner, Tally, needed_sites
+from assay.engine.runner import Runner, Tally, executed, needed_sites
 from assay.engine.select import position_axis
 from assay.engine.source_means import source_means
 from assay.experiments.expand import Variant, axes, expand
@@ -40,8 +40,8 @@ def measure(network: Network, experiment: Experiment, *, batch: int | None = Non
     checked(network, experiment, prompts)
     facts = NetworkFacts(network, prompts)
     variants = list(expand(experiment, facts))
-    plan = _plan(network, experiment, prompts, variants, batch)
     tally = Tally()
+    plan = _plan(network, experiment, prompts, variants, batch, tally)
     table = _Table(experiment, axes(experiment, facts), prompts)
     total, done = len(variants) * len(plan.groups), 0
     for rows in plan.groups:
@@ -83,14 +83,15 @@ def _plan(
     prompts: Mapping[str, Prompts],
     variants: Sequence[Variant],
     batch: int | None,
+    tally: Tally,
 ) -> _Plan:
-    order, varying = experiment.order(), experiment.varying()
+    order, varying = executed(experiment), experiment.varying()
     every = [{name: v.runs.get(name) or experiment.run(name) for name in order} for v in variants]
     used = list(dict.fromkeys(experiment.run(name).input for name in order))
     return _Plan(
         experiment,
         groups(prompts, used, at_most=batch),
-        source_means(network, experiment, prompts, every),
+        source_means(network, experiment, prompts, every, tally),
         needed_sites(network, experiment, every),
         tuple(name for name in order if name not in varying),
         tuple(name for name in order if name in varying),

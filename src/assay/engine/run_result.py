@@ -13,7 +13,7 @@ from torch import Tensor
 from assay.core.errors import SiteError, nearest
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import groups, merge
-from assay.engine.runner import Runner, needed_sites
+from assay.engine.runner import Runner, executed, needed_sites
 from assay.engine.select import Scope, head_axis, position_axis
 from assay.engine.source_means import source_means
 from assay.experiments.captures import Capture, GradCapture
@@ -88,7 +88,7 @@ def run_once(
 
 def execute(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts]) -> RunResult:
     """Make all runs of an experiment without a sweep; what the main run kept, for all examples."""
-    order = experiment.order()
+    order = executed(experiment)
     runs = {name: experiment.run(name) for name in order}
     needed = needed_sites(network, experiment, [runs])
     means = source_means(network, experiment, prompts, [runs])

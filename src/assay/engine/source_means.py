@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assay.core.errors import ExperimentError
 from assay.engine.rows import groups
-from assay.engine.runner import Runner, needed_sites
+from assay.engine.runner import Runner, Tally, needed_sites
 from assay.engine.select import position_axis
 from assay.experiments.experiment import Experiment
 from assay.experiments.graph import topological
@@ -23,10 +23,13 @@ from assay.models.structure import Site
 
 
 def source_means(
-    network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], variants: Iterable[Mapping[str, Run]]
+    network: Network,
+    experiment: Experiment,
+    prompts: Mapping[str, Prompts],
+    variants: Iterable[Mapping[str, Run]],
+    tally: Tally | None = None,
 ) -> dict[tuple[str, Site, bool], Tensor]:
-    """The mean tensor for each (run, site, per position) that an edit asks for: axes kept, batch (and position) of
-    size 1."""
+    """The mean tensor for each (run, site, per position) that an edit asks for; batch (and position) have size 1."""
     asked: dict[str, set[tuple[Site, bool]]] = {}
     for runs in variants:
         for run in runs.values():
@@ -40,13 +43,18 @@ def source_means(
             raise ExperimentError(
                 f"the mean over {name!r} would change with every variant of the sweep: take it over an input."
             )
-        for (site, per_position), mean in _means(network, experiment, prompts, name, wanted).items():
+        for (site, per_position), mean in _means(network, experiment, prompts, name, wanted, tally or Tally()).items():
             found[name, site, per_position] = mean
     return found
 
 
 def _means(
-    network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], name: str, wanted: set[tuple[Site, bool]]
+    network: Network,
+    experiment: Experiment,
+    prompts: Mapping[str, Prompts],
+    name: str,
+    wanted: set[tuple[Site, bool]],
+    tally: Tally,
 ) -> dict[tuple[Site, bool], Tensor]:
     order = topological([name], experiment.sources)
     runs = {n: experiment.run(n) for n in order}
@@ -57,7 +65,7 @@ def _means(
     sums: dict[tuple[Site, bool], Tensor] = {}
     counts: dict[tuple[Site, bool], int] = {}
     for rows in groups(prompts, list(dict.fromkeys(run.input for run in runs.values()))):
-        runner = Runner(network, experiment, prompts, rows, wanted=needed)
+        runner = Runner(network, experiment, prompts, rows, wanted=needed, tally=tally)
         for n in order:
             runner.make(n, runs[n])
         for site, per_position in wanted:

@@ -1,0 +1,111 @@
+"""What an experiment will do, before anything runs: passes, rows and token-layers of every run.
+
+Counted from the experiment and the tokenised inputs alone; nothing of the model is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from assay.engine.prepare import checked, prompts_of
+from assay.engine.rows import groups, own_row
+from assay.engine.runner import executed
+from assay.experiments.expand import axes
+from assay.experiments.experiment import Experiment
+from assay.experiments.graph import topological
+from assay.experiments.network_facts import NetworkFacts
+from assay.experiments.sourced_edits import Mean
+from assay.models.network import Network
+from assay.models.prompts import Prompts
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One run: how often it is made, and on how much."""
+
+    run: str
+    input: str
+    variants: int
+    passes: int
+    rows: int
+    token_layers: int
+    edits: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The plan of an experiment. Printing it shows a table; `as_data()` is for JSON."""
+
+    engine: str
+    axes: dict[str, int]
+    groups: int
+    runs: tuple[RunPlan, ...]
+
+    @property
+    def passes(self) -> int:
+        """Forward passes in all."""
+        return sum(run.passes for run in self.runs)
+
+    @property
+    def token_layers(self) -> int:
+        """Tokens times layers in all."""
+        return sum(run.token_layers for run in self.runs)
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "passes": self.passes, "token_layers": self.token_layers}
+
+    def __str__(self) -> str:
+        shape = " × ".join(f"{n} {name}" for name, n in self.axes.items()) or "no sweep"
+        table = Table(title=f"{self.engine} engine: {shape}; {self.groups} group(s) of examples of equal length")
+        for name in ("run", "input", "variants", "passes", "rows", "token-layers", "edits"):
+            table.add_column(name, justify="left" if name in ("run", "input", "edits") else "right")
+        for run in self.runs:
+            numbers = (run.variants, run.passes, run.rows, run.token_layers)
+            table.add_row(run.run, run.input, *(f"{n:,}" for n in numbers), run.edits)
+        rows = sum(run.rows for run in self.runs)
+        table.add_row("total", "", "", f"{self.passes:,}", f"{rows:,}", f"{self.token_layers:,}", "", style="bold")
+        console = Console(width=110)
+        with console.capture() as captured:
+            console.print(table)
+        return captured.get()
+
+
+def explain(network: Network, experiment: Experiment, *, batch: int | None = None) -> Explanation:
+    """The naive engine's plan. Raises the same errors as running it would, before it runs."""
+    prompts = prompts_of(network, experiment)
+    checked(network, experiment, prompts)
+    along = {name: len(values) for name, values in axes(experiment, NetworkFacts(network, prompts)).items()}
+    variants = 1
+    for n in along.values():
+        variants *= n
+    order, varying = executed(experiment), experiment.varying()
+    used = list(dict.fromkeys(experiment.run(name).input for name in order))
+    split = groups(prompts, used, at_most=batch)
+    depth = max(network.structure.depth.values(), default=0)
+    meaned = dict.fromkeys(e.over for name in order for e in experiment.run(name).edits if isinstance(e, Mean))
+    runs = [_mean_plan(experiment, prompts, name, depth) for name in meaned]
+    for name in order:
+        run = experiment.run(name)
+        times = variants if name in varying else 1
+        tokens = sum(prompts[run.input].lengths[own_row(prompts[run.input], row)] for g in split for row in g)
+        rows = sum(len(g) for g in split)
+        edits = ", ".join(str(e) for e in run.edits)
+        runs.append(RunPlan(name, run.input, times, times * len(split), times * rows, times * tokens * depth, edits))
+    return Explanation("naive", along, len(split), tuple(runs))
+
+
+def _mean_plan(experiment: Experiment, prompts: Mapping[str, Prompts], name: str, depth: int) -> RunPlan:
+    """The passes over all examples of a run whose mean is taken, its own sources included."""
+    order = topological([name], experiment.sources)
+    inputs = [experiment.run(n).input for n in order]
+    split = groups(prompts, list(dict.fromkeys(inputs)))
+    rows = sum(len(g) for g in split)
+    tokens = sum(prompts[i].lengths[own_row(prompts[i], row)] for i in inputs for g in split for row in g)
+    passes = len(order) * len(split)
+    return RunPlan(f"mean of {name}", inputs[-1], 1, passes, len(order) * rows, tokens * depth, "")
