@@ -33,7 +33,7 @@ tests: $(READY)
 
 docs: $(READY)  ## the documentation site, into site/
 	$(PY) -m pip install -q -c constraints.txt -e '.[docs]'
-	$(VENV)/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 bench: $(READY)  ## speed, side by side with the peers that are installed
 	@for file in benchmarks/*.py; do echo "== $$file"; HF_HUB_OFFLINE=1 $(PY) $$file || exit 1; done
