@@ -1,11 +1,12 @@
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from assay.core.errors import StorageError
-from assay.core.files import atomic_file, atomic_folder, write_bytes, write_text
+from assay.core.files import atomic_file, atomic_folder, remove_folder, write_bytes, write_text
 
 
 def listing(folder: Path) -> list[str]:
@@ -50,6 +51,26 @@ def test_a_kept_folder_is_not_replaced(tmp_path: Path) -> None:
         with atomic_folder(tmp_path / "cache", replace=False) as temporary:
             (temporary / name).write_text(name)
     assert listing(tmp_path) == ["cache", "cache/first"]
+
+
+def test_many_writers_of_one_folder_leave_one_whole_folder(tmp_path: Path) -> None:
+    def write(name: str) -> None:
+        for _ in range(10):
+            with atomic_folder(tmp_path / "run") as temporary:
+                (temporary / "one").write_text(name)
+                (temporary / "two").write_text(name)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, "abcd"))
+    assert listing(tmp_path) == ["run", "run/one", "run/two"]
+    assert (tmp_path / "run" / "one").read_text() == (tmp_path / "run" / "two").read_text()
+
+
+def test_removing_a_folder_leaves_nothing(tmp_path: Path) -> None:
+    write_text(tmp_path / "run" / "a", "x")
+    remove_folder(tmp_path / "run")
+    remove_folder(tmp_path / "run")
+    assert listing(tmp_path) == []
 
 
 def test_the_target_is_never_seen_half_written(tmp_path: Path) -> None:

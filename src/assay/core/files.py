@@ -76,6 +76,10 @@ def _beside(target: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"Cannot make the folder {target.parent}: {error.strerror or error}.") from error
+    return _temporary(target)
+
+
+def _temporary(target: Path) -> Path:
     return target.parent / f".{target.name[:100]}.{secrets.token_hex(6)}.tmp"
 
 
@@ -88,19 +92,27 @@ def _rename(temporary: Path, target: Path) -> None:
 
 def _settle(temporary: Path, target: Path, replace: bool) -> None:
     """Rename a filled folder into place; what is there already is moved aside first, or kept."""
+    while True:
+        try:
+            os.rename(temporary, target)
+            return
+        except NotADirectoryError as error:
+            raise StorageError(f"{target} is a file, and a folder was to be written there.") from error
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        if not replace:
+            return
+        remove_folder(target)  # and try again: another process may have put its own there meanwhile
+
+
+def remove_folder(path: str | os.PathLike[str]) -> None:
+    """Remove a folder in one step, as others see it: it is renamed first. One that is not there is no error."""
+    aside = _temporary(Path(path))
     try:
-        os.rename(temporary, target)
+        os.rename(path, aside)
+    except (FileNotFoundError, NotADirectoryError):
         return
-    except NotADirectoryError as error:
-        raise StorageError(f"{target} is a file, and a folder was to be written there.") from error
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-    if not replace:
-        return
-    aside = _beside(target)
-    os.rename(target, aside)
-    os.rename(temporary, target)
     shutil.rmtree(aside, ignore_errors=True)
 
 

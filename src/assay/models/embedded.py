@@ -20,7 +20,7 @@ from pathlib import Path
 
 from assay.core.codec import pretty
 from assay.core.errors import LoadError, StorageError
-from assay.core.files import atomic_folder
+from assay.core.files import atomic_folder, remove_folder
 from assay.models.fingerprint import fingerprint
 from assay.models.gguf_file import load_gguf
 from assay.models.pretrained import dtype_name, load_pretrained, quiet_loading
@@ -43,6 +43,7 @@ def load_embedded(request: Request) -> Loaded:
         return loaded
     unpacked = load_gguf(gguf, Request(what=None))
     try:
+        remove_folder(folder)
         _keep(unpacked, folder)
     except (OSError, StorageError) as error:
         return _uncached(unpacked, request, f"not kept in {folder}: {error}")
@@ -82,8 +83,8 @@ class _Record:
 
 
 def _keep(loaded: Loaded, folder: Path) -> None:
-    """Write the copy, whole or not at all. Two processes may do so at once: they write the same."""
-    with atomic_folder(folder) as temporary, quiet_loading():
+    """Write the copy, whole or not at all. Two processes may do so at once: they write the same, and one stays."""
+    with atomic_folder(folder, replace=False) as temporary, quiet_loading():
         loaded.native.save_pretrained(temporary)  # type: ignore[operator]
         if loaded.tokenizer is not None:
             loaded.tokenizer.save_pretrained(temporary)
