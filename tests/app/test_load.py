@@ -1,12 +1,14 @@
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tests.models.tiny import llama_folder, tiny_llama
 from torch import nn
 
 from assay.app.cli import run
-from assay.app.commands.load import ranges
+from assay.app.commands.load import ranges, show
 from assay.app.description import describe
 from assay.engine.model import load
 from assay.models.fingerprint import fingerprint
@@ -47,6 +49,15 @@ def test_json_holds_the_same_and_every_absent_site_has_a_reason(
     assert sites["logits"]["layers"] == []
     assert {row["name"] for row in found["absent"]}.isdisjoint(sites)
     assert all(row["reason"] for row in found["absent"])
+
+
+def test_reasons_are_shown_as_they_are() -> None:
+    """Shapes in brackets look like rich's markup, which would swallow them."""
+    console = Console(width=120, record=True, file=StringIO())
+    description = describe(load(nn.Sequential(nn.Linear(3, 4))))
+    absent = [{"name": "logits", "layers": [], "reason": "its shape is not [batch, pos, vocab]"}]
+    show({**description, "absent": absent}, console)
+    assert "its shape is not [batch, pos, vocab]" in console.export_text()
 
 
 def test_tied_weights_are_counted_once() -> None:

@@ -114,7 +114,7 @@ def _absent(rows: list[dict[str, Any]]) -> Table:
         groups.setdefault((ranges(row["layers"]), row["reason"]), []).append(row["name"])
     table = Table("sites", "layers", "why", title="Absent", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for (layers, reason), names in groups.items():
-        table.add_row(", ".join(names), layers, reason)
+        table.add_row(Text(", ".join(names)), layers, Text(reason))  # as they are: [batch, pos] is no markup
     return table
 
 
