@@ -41,8 +41,8 @@ _MODULES = {
 }
 
 __all__ = [
-    "AssayError", "Experiment", "Harvest", "Model", "Result", "Run", "RunResult", "__version__", "capture", "data", "edit",
-    "load", "metric", "sweep",
+    "AssayError", "Experiment", "Harvest", "Model", "Result", "Run", "RunResult", "__version__", "capture", "data",
+    "edit", "load", "metric", "sweep",
 ]  # fmt: skip
 
 

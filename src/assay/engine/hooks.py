@@ -23,7 +23,7 @@ from assay.models.attention import IMPLEMENTATION, SoftmaxMode, listening, using
 from assay.models.network import Network
 from assay.models.ports import Port, Side, get_input, get_output, put_input, put_output
 from assay.models.structure import Site
-from assay.models.taps import Memory
+from assay.models.taps import Passing
 from assay.models.views import Frame
 
 Change = Callable[[Tensor], Tensor]
@@ -55,12 +55,12 @@ class Tapping:
         for action in (*self.changes, *self.keeps):
             self.by_port.setdefault(action.site.tap.port, []).append(action)
         self.remembered = {port for a in ordered for port in a.site.tap.needs}
-        self.memory: Memory = {}
+        self.pass_ = Passing(Frame(1, 1), network.native)
+        self.overrides: dict[Site, Tensor] = {}
         self.fired: set[Site] = set()
         self.calls: dict[str, int] = {}
         self.running: dict[str, int] = {}
         self.paths: dict[int, str] = {}
-        self.frame = Frame(1, 1)
         self._exit = ExitStack()
         self._modes: list[SoftmaxMode] = []
 
@@ -131,20 +131,21 @@ class Tapping:
     def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A new forward pass: call counts and remembered tensors start afresh."""
         self.calls.clear()
-        self.memory.clear()
+        self.overrides.clear()
+        self.pass_.memory.clear()
         tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor) and t.ndim > 0]
         main = next(
             (kwargs[n] for n in ("input_ids", "inputs_embeds", "pixel_values") if kwargs.get(n) is not None), None
         )
         main = main if main is not None else tensors[0] if tensors else None
         if main is not None:
-            self.frame = Frame(main.shape[0], main.shape[1] if main.ndim > 1 else 1)
+            self.pass_.frame = Frame(main.shape[0], main.shape[1] if main.ndim > 1 else 1)
 
     def attention(self, module: nn.Module, side: Side, value: Tensor, index: int) -> Tensor:
         """Called by the attention tap with a tensor inside attention."""
         path = self.paths.get(id(module))
         if side == "q":
-            self.frame = Frame(self.frame.batch, value.shape[2])
+            self.pass_.frame = Frame(self.pass_.frame.batch, value.shape[2])
         return value if path is None else self._pass(Port(path, side, index, self.running[path]), value)
 
     def _pass(self, port: Port, here: Tensor) -> Tensor:
@@ -152,19 +153,24 @@ class Tapping:
         for action in self.by_port.get(port, ()):
             here = self._act(action, here)
         if port in self.remembered:
-            self.memory[port] = here
+            self.pass_.memory[port] = here
         return here
 
     def _act(self, action: Action, here: Tensor) -> Tensor:
-        tap, native = action.site.tap, self.network.native
-        value = tap.read(here, self.memory, self.frame, native)
+        tap, run = action.site.tap, self.pass_
+        value = self.overrides.get(action.site)
+        value = tap.read(here, run) if value is None else value
         self.fired.add(action.site)
         if action.change is not None:
             changed = action.change(value)
-            return here if changed is value else tap.write(here, changed, self.memory, self.frame, native)
+            if changed is value:
+                return here
+            if tap.derived:
+                self.overrides[action.site] = changed
+            return tap.write(here, value, changed, run)
         if action.attach:
             value = value if value.requires_grad else value.detach().requires_grad_()
-            here = tap.attach(here, value, self.memory, self.frame, native)
+            here = tap.attach(here, value, run)
         if action.keep is not None:
             action.keep(value)
         return here

@@ -213,8 +213,9 @@ def _find_columns(target: Tensor, linear: list[Event], norms: list[Event], trace
         for event in reversed(norms):
             if (source := _through_norm(target, event, position, frame)) is not None:
                 for projection in reversed([e for e in linear if e.end < event.start]):
-                    if (tap := _columns_of(source, projection, None, frame, heads)) is not None:
-                        return tap
+                    for at in all_rows:  # the norm may come before the rotation or after it
+                        if (tap := _columns_of(source, projection, at, frame, heads)) is not None:
+                            return tap
     return None
 
 

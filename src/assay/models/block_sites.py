@@ -28,6 +28,7 @@ class BlockSites:
     taps: dict[str, Tap] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     sinks: int = 0
+    read_only: set[str] = field(default_factory=set)
 
     def add(self, name: str, tap: Tap | None, reason: str) -> None:
         """Record a tap, or why there is none."""
@@ -139,35 +140,47 @@ def _stream_sites(sites: BlockSites, block: Block, found: Explanation, roles: li
         if name not in sites.taps:
             sites.reasons[name] = f"this block has no {what} branch"
     sites.kind = _kind(block, found, roles)
-    entry = (block.enters, block.view)
-    first = roles[0].branch
     if sites.kind == "post-norm":
-        norm = found.norms[0]
-        sites.taps["resid_mid"] = Direct(norm.source, norm.view)
+        sites.taps["resid_mid"] = Direct(found.norms[0].source, found.norms[0].view)
     elif sites.kind == "sequential":
-        sites.taps["resid_mid"] = Sum((entry,), first.port, first.view)
-        if len(roles) == 3 and roles[1].name == "cross":
-            second = roles[1].branch
-            sites.taps["resid_mid_cross"] = Sum((entry, (first.port, first.view)), second.port, second.view)
+        entry, mixed = (block.enters, block.view), [(r.branch.port, r.branch.view) for r in _mixers(roles)]
+        sites.taps["resid_mid"] = Sum((entry, *mixed[:-1]), *mixed[-1])
+        cross = next((r.branch for r in roles if r.name == "cross"), None)
+        if cross is not None:
+            sites.taps["resid_mid_cross"] = Sum((entry, *mixed), cross.port, cross.view)
     else:
         sites.reasons["resid_mid"] = f"a {sites.kind} block has no residual stream between attention and MLP"
 
 
+def _mixers(roles: list[Role]) -> list[Role]:
+    """The branches that come before the middle of the block: attention, a recurrent mixer, or both side by side."""
+    found = []
+    for role in roles:
+        if role.name not in ("attention", "recurrent"):
+            break
+        found.append(role)
+    return found or roles[:1]
+
+
 def _kind(block: Block, found: Explanation, roles: list[Role]) -> str:
+    """Sequential when some module reads the stream with attention's output already in it; else parallel."""
     if found.kind == "post-norm":
         return "post-norm"
-    if len(roles) == 1:
+    mixers = _mixers(roles)
+    if len(roles) == len(mixers):
         return "single"
-    middle = block.x.double() + roles[0].branch.value.double()
-    later = [e for e in block.inner if e.start > roles[0].branch.event.start]
-    for event in later:
+    x = block.x.double()
+    middle = x + sum(r.branch.value.double() for r in mixers)
+    for event in (e for e in block.inner if e.start > mixers[0].branch.event.start):
         for tensor in event.inputs.values():
-            view = layout(tensor, block.x.shape[-1], block.frame)
-            if view is not None and torch.allclose(
-                view.read(tensor, block.frame).double(), middle, rtol=1e-2, atol=1e-4
-            ):
+            view = layout(tensor, x.shape[-1], block.frame)
+            if view is not None and _nearer(view.read(tensor, block.frame).double(), middle, x):
                 return "sequential"
     return "parallel"
+
+
+def _nearer(tensor: Tensor, middle: Tensor, x: Tensor) -> bool:
+    return float((tensor - middle).abs().max()) < 0.05 * float((tensor - x).abs().max())
 
 
 def _add_attention(
@@ -208,6 +221,7 @@ def _mlp(
     found = mlp_sites(native, block, role.branch, window, trace, n_experts)
     sites.taps |= found.taps
     sites.reasons |= found.reasons
+    sites.read_only |= found.read_only
 
 
 def _mlp_window(sites: BlockSites, block: Block, roles: list[Role], role: Role) -> list[Event]:

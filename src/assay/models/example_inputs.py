@@ -14,24 +14,36 @@ from torch import Tensor, nn
 BATCH, POS = 4, 6
 
 
-def example_inputs(native: nn.Module) -> dict[str, Any] | None:
-    """Inputs for one forward pass, or None for a module that is no transformers model (its inputs are its own)."""
+def example_inputs(native: nn.Module) -> list[dict[str, Any]]:
+    """Inputs for one forward pass, the fullest first; empty for a module whose inputs are not known."""
     config = getattr(native, "config", None)
     name = getattr(native, "main_input_name", None)
     if config is None or name is None:
-        return None
+        return []
     device = next(native.parameters()).device
-    if name == "pixel_values" and not hasattr(config, "text_config"):
-        return {"pixel_values": _image(config, native, device)}
-    inputs: dict[str, Any] = {"input_ids": _tokens(config, device)}
-    if getattr(config, "is_encoder_decoder", False):
-        inputs["decoder_input_ids"] = _tokens(config, device, seed=1)
     vision = getattr(config, "vision_config", None)
-    if vision is not None:
-        inputs["pixel_values"] = _image(vision, native, device)
-        _mark_image(inputs, config, vision)
+    if name == "pixel_values" and not hasattr(config, "text_config"):
+        return [{"pixel_values": _image(config, native, device)}]
+    text: dict[str, Any] = {"input_ids": _tokens(config, device)}
+    if getattr(config, "is_encoder_decoder", False):
+        text["decoder_input_ids"] = _tokens(config, device, seed=1)
     if "use_cache" in signature(native.forward).parameters:
-        inputs["use_cache"] = False
+        text["use_cache"] = False
+    if not _sees(vision):
+        return [text]
+    return [_with_image(text, config, vision, native, device), text]
+
+
+def _sees(vision: Any) -> bool:
+    """Whether pixels for this image tower can be made from its sizes alone."""
+    return isinstance(getattr(vision, "image_size", None), int) and bool(getattr(vision, "patch_size", None))
+
+
+def _with_image(
+    text: dict[str, Any], config: Any, vision: Any, native: nn.Module, device: torch.device
+) -> dict[str, Any]:
+    inputs = {**text, "pixel_values": _image(vision, native, device)}
+    _mark_image(inputs, config, vision)
     return inputs
 
 

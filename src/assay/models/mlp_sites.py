@@ -39,7 +39,7 @@ class MlpSites:
 
     taps: dict[str, Tap] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
-    reads: Tensor | None = None
+    read_only: set[str] = field(default_factory=set)
 
 
 def mlp_sites(
@@ -108,7 +108,6 @@ def _input_site(
         sites.reasons["mlp_in"] = f"the MLP reads shape {tuple(tensor.shape)}"
         return
     sites.taps["mlp_in"] = Direct(Port(outer.path, "in", key, outer.call), view)
-    sites.reads = view.read(tensor, block.frame)
 
 
 def _router_event(sites: MlpSites, window: list[Event]) -> Event | None:
@@ -207,6 +206,7 @@ def _router_sites(sites: MlpSites, window: list[Event], frame: Frame, n_experts:
                     and "expert_weights" not in sites.taps
                 ):
                     port, chosen_port = (Port(event.path, "out", k, event.call) for k in (key, chosen_key))
+                    sites.read_only.add("router")  # the router has chosen by itself when it returns its logits
                     sites.taps["expert_weights"] = ExpertWeights(port, chosen_port, n_experts)
     if "router" not in sites.taps:
         sites.reasons["router"] = "no module returns one number for each expert"

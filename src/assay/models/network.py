@@ -14,11 +14,11 @@ from transformers import PreTrainedTokenizerBase
 from assay.core.errors import SiteError, nearest
 from assay.core.sites import SiteName
 from assay.models.attention import implementation_holders
-from assay.models.example_inputs import BATCH, POS, example_inputs
+from assay.models.example_inputs import example_inputs
 from assay.models.fingerprint import fingerprint
 from assay.models.ports import FIRST, Port
 from assay.models.source import Loaded, Source
-from assay.models.structure import EMPTY, Site, Structure, find_structure
+from assay.models.structure import Site, Structure, structure_of
 from assay.models.taps import Direct
 
 
@@ -34,8 +34,8 @@ class Network:
     @classmethod
     def of(cls, loaded: Loaded, trace_inputs: Mapping[str, Any] | None = None) -> Network:
         """Find the sites of a loaded model. `trace_inputs` are inputs for one forward pass of a module of your own."""
-        inputs = trace_inputs if trace_inputs is not None else example_inputs(loaded.native)
-        structure = EMPTY if inputs is None else find_structure(loaded.native, inputs)
+        choices = [trace_inputs] if trace_inputs is not None else example_inputs(loaded.native)
+        structure = structure_of(loaded.native, choices)
         network = cls(loaded.native, loaded.tokenizer, loaded.source, structure)
         if loaded.fingerprint is not None:
             network.__dict__["fingerprint"] = loaded.fingerprint  # computed while loading
@@ -113,10 +113,18 @@ class Network:
             )
         side: Any = name.name
         shape = self.structure.native_shapes.get((path, side), ())
-        known = ("batch", "pos") if shape[:2] == (BATCH, POS) else ("batch",) if shape[:1] == (BATCH,) else ()
+        known = ("batch", "pos")[: len(self._traced_sizes(shape))]
         axes = known + tuple(f"dim_{i}" for i in range(len(known), len(shape)))
         sizes = {a: n for a, n in zip(axes, shape, strict=True) if a not in ("batch", "pos")}
         return Site(name, axes, sizes, writable=True, tap=Direct(Port(path, side, FIRST)))
+
+    def _traced_sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The leading sizes of a traced shape that are the batch and the positions of the traced pass."""
+        embedded = next(
+            (s for (_, side), s in self.structure.native_shapes.items() if side == "out" and len(s) == 3), ()
+        )
+        same = [n for n, known in zip(shape, embedded[:2], strict=False) if n == known]
+        return shape[: len(same)] if shape[: len(same)] == embedded[: len(same)] else ()
 
     def _missing(self, name: SiteName) -> str:
         label = f"{str(name)!r} is not in this model"
@@ -126,7 +134,8 @@ class Network:
         if name.in_layers and name.layer is None and self._first_reason(name):
             return f"{label}: {self._first_reason(name)}."
         if not depth:
-            return f"{label}: no stack of blocks was found in it. Use native:<module path>:<in|out>."
+            why = self.structure.failure or "no stack of blocks was found in it"
+            return f"{label}: {why}. Native sites exist: native:<module path>:<in|out>."
         if name.stack not in depth:
             stacks = ", ".join(f"{s}.L<layer>" if s else "L<layer>" for s in depth)
             return f"{label}: its layers are called {stacks}."

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from assay.models.example_inputs import BATCH
 from assay.models.ports import Key, Port
 from assay.models.trace import Event, Trace
 from assay.models.views import WHOLE, Frame, Swap, Unflatten, View
@@ -49,7 +48,7 @@ class Stack:
 
 
 def find_stacks(native: nn.Module, trace: Trace) -> list[Stack]:
-    """All stacks in forward order."""
+    """All stacks in forward order. Blocks without the traced pass's batch axis are none."""
     chains: list[tuple[str, tuple[Block, ...]]] = []
     for path, module in native.named_modules():
         inner = any(path.startswith(taken + ".") for taken, _ in chains)
@@ -75,18 +74,18 @@ def layout(tensor: Tensor, width: int, frame: Frame) -> View | None:
 def _chain(path: str, size: int, trace: Trace) -> tuple[Block, ...]:
     members = {f"{path}.{i}" for i in range(size)}
     events = [e for e in trace.events if e.path in members]
-    blocks = [b for e in events if (b := _block(e, tuple(trace.inside(e)))) is not None]
+    blocks = [b for e in events if (b := _block(e, tuple(trace.inside(e)), trace.batch)) is not None]
     if len(blocks) < len(events) or not blocks or any(b.x.shape != blocks[0].x.shape for b in blocks):
         return ()
     return tuple(blocks)
 
 
-def _block(event: Event, inner: tuple[Event, ...]) -> Block | None:
+def _block(event: Event, inner: tuple[Event, ...], batch: int) -> Block | None:
     for key_in, x in _preferred(event.inputs):
         for key_out, y in event.outputs.items():
-            if x.ndim == 3 and x.shape == y.shape and BATCH in x.shape[:2]:
-                view = WHOLE if x.shape[0] == BATCH else View((Swap(0, 1),))
-                frame = Frame(BATCH, x.shape[1] if x.shape[0] == BATCH else x.shape[0])
+            if x.ndim == 3 and x.shape == y.shape and batch in x.shape[:2]:
+                view = WHOLE if x.shape[0] == batch else View((Swap(0, 1),))
+                frame = Frame(batch, x.shape[1] if x.shape[0] == batch else x.shape[0])
                 enters, leaves = (
                     Port(event.path, "in", key_in, event.call),
                     Port(event.path, "out", key_out, event.call),

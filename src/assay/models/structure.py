@@ -6,11 +6,13 @@ its neighbour is explained by the neighbour's answer, which is checked, not assu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from assay.core.sites import LAYER_SITES, SiteName
 from assay.models.attention import IMPLEMENTATION, implementation_holders, using
@@ -18,7 +20,7 @@ from assay.models.block_sites import block_sites
 from assay.models.ends import embedding_sites, final_sites, logits_site
 from assay.models.residual import explain_block
 from assay.models.stacks import Stack, find_stacks
-from assay.models.taps import Tap
+from assay.models.taps import Passing, Tap
 from assay.models.trace import Trace, trace
 from assay.models.views import Frame
 
@@ -36,6 +38,10 @@ AXES: Mapping[str, tuple[str, ...]] = {
 }
 """Axes by site name; all others are [batch, pos, d_model]."""
 
+_CANNOT_RUN = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError)
+"""What models raise when their inputs do not suit them."""
+
+_VARYING = ("batch", "pos", "query", "key")
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
 
@@ -68,6 +74,8 @@ class Structure:
     sinks: Mapping[tuple[str | None, int], int]
     implementation: str
     native_shapes: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict, repr=False)
+    failure: str | None = None
+    """Why the model could not be traced."""
 
     @property
     def depth(self) -> Mapping[str | None, int]:
@@ -78,25 +86,33 @@ class Structure:
         return found
 
 
+def structure_of(native: nn.Module, choices: Sequence[Mapping[str, Any]]) -> Structure:
+    """The structure found on the first of several inputs with which the model runs; without any, an untraced one."""
+    failures = []
+    for inputs in choices:
+        try:
+            return find_structure(native, inputs)
+        except _CANNOT_RUN as error:
+            failures.append(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    if not failures:
+        return untraced("it is no transformers model, so what it takes is not known: give inputs= to load")
+    return untraced(f"it could not be run on example inputs ({failures[0][:120]}): give inputs= to load")
+
+
 def find_structure(native: nn.Module, inputs: Mapping[str, Any]) -> Structure:
     """Trace the model once and map its sites."""
     holders = implementation_holders(native)
     implementation, traced = _trace(native, inputs, holders)
-    memory = traced.memory()
-    sites: dict[SiteName, Site] = {}
-    reasons: dict[SiteName, str] = {}
-    kinds: dict[tuple[str | None, int], str] = {}
-    sinks: dict[tuple[str | None, int], int] = {}
+    found = _Map(native, traced)
     for stack in find_stacks(native, traced):
-        _map_stack(native, stack, traced, memory, (sites, reasons, kinds, sinks))
-    taps, why = logits_site(traced)
-    frame = Frame(1, 1)
-    _record(sites, reasons, SiteName("logits"), taps.get("logits"), why.get("logits", ""), memory, frame, native)
-    return Structure(sites, reasons, kinds, sinks, implementation, _native_shapes(traced))
+        found.add_stack(stack)
+    found.add(("logits",), SiteName, *logits_site(traced), Frame(1, 1))
+    return Structure(found.sites, found.reasons, found.kinds, found.sinks, implementation, _native_shapes(traced))
 
 
-EMPTY = Structure({}, {}, {}, {}, "eager")
-"""The structure of a module that was not traced: native sites only."""
+def untraced(failure: str) -> Structure:
+    """The structure of a module that was not traced: native sites only."""
+    return Structure({}, {}, {}, {}, "eager", failure=failure)
 
 
 def _native_shapes(traced: Trace) -> dict[tuple[str, str], tuple[int, ...]]:
@@ -110,8 +126,6 @@ def _native_shapes(traced: Trace) -> dict[tuple[str, str], tuple[int, ...]]:
 
 def _trace(native: nn.Module, inputs: Mapping[str, Any], holders: list[tuple[object, str]]) -> tuple[str, Trace]:
     """Trace under our attention function; where the model does not know it, under eager attention."""
-    import torch
-
     with using(holders, "eager"):
         plain = trace(native, inputs)
     try:
@@ -127,67 +141,52 @@ def _trace(native: nn.Module, inputs: Mapping[str, Any], holders: list[tuple[obj
     return (IMPLEMENTATION, traced) if same and reached else ("eager", plain)
 
 
-def _map_stack(
-    native: nn.Module, stack: Stack, traced: Trace, memory: dict[Any, Tensor], into: tuple[dict[Any, Any], ...]
-) -> None:
-    sites, reasons, kinds, sinks = into
-    experts = _n_experts(native)
-    ends = embedding_sites(native, stack, traced)
-    frame = stack.blocks[0].frame
-    for name in ("embed", "pos_embed"):
-        _record(
-            sites,
-            reasons,
-            SiteName(name, stack=stack.name),
-            ends[0].get(name),
-            ends[1].get(name, ""),
-            memory,
-            frame,
-            native,
-        )
-    explanation = None
-    for layer, block in enumerate(stack.blocks):
-        explanation = explain_block(block, explanation)
-        found = block_sites(native, block, explanation, traced, experts)
-        kinds[stack.name, layer], sinks[stack.name, layer] = found.kind, found.sinks
-        for name in LAYER_SITES:
-            why = found.reasons.get(name, "this block has no such part")
-            site = SiteName(name, layer, stack.name)
-            _record(sites, reasons, site, found.taps.get(name), why, memory, block.frame, native)
-    ends = final_sites(native, stack, traced)
-    for name in ("final_norm_scale", "final_norm"):
-        _record(
-            sites,
-            reasons,
-            SiteName(name, stack=stack.name),
-            ends[0].get(name),
-            ends[1].get(name, ""),
-            memory,
-            frame,
-            native,
-        )
+class _Map:
+    """Sites and reasons, as they are found."""
 
+    def __init__(self, native: nn.Module, traced: Trace) -> None:
+        self.native, self.traced, self.memory = native, traced, traced.memory()
+        self.sites: dict[SiteName, Site] = {}
+        self.reasons: dict[SiteName, str] = {}
+        self.kinds: dict[tuple[str | None, int], str] = {}
+        self.sinks: dict[tuple[str | None, int], int] = {}
 
-def _record(
-    sites: dict[SiteName, Site],
-    reasons: dict[SiteName, str],
-    name: SiteName,
-    tap: Tap | None,
-    why: str,
-    memory: dict[Any, Tensor],
-    frame: Frame,
-    native: nn.Module,
-) -> None:
-    if tap is None or tap.port not in memory or any(p not in memory for p in tap.needs):
-        reasons[name] = why or "native code does not pass it on"
-        return
-    axes = AXES.get(name.name, _RESIDUAL)
-    value = tap.read(memory[tap.port], memory, frame, native)
-    if value.ndim != len(axes):
-        reasons[name] = f"its tensor has shape {tuple(value.shape)}, not [{', '.join(axes)}]"
-        return
-    fixed = {a: int(n) for a, n in zip(axes, value.shape, strict=True) if a not in ("batch", "pos", "query", "key")}
-    sites[name] = Site(name, axes, fixed, writable=True, tap=tap)
+    def add_stack(self, stack: Stack) -> None:
+        """Embeddings, blocks and final norm of one stack."""
+        frame, experts = stack.blocks[0].frame, _n_experts(self.native)
+        outside = partial(SiteName, stack=stack.name)
+        self.add(("embed", "pos_embed"), outside, *embedding_sites(self.native, stack, self.traced), frame)
+        explanation = None
+        for layer, block in enumerate(stack.blocks):
+            explanation = explain_block(block, explanation)
+            found = block_sites(self.native, block, explanation, self.traced, experts)
+            self.kinds[stack.name, layer], self.sinks[stack.name, layer] = found.kind, found.sinks
+            inside = partial(SiteName, layer=layer, stack=stack.name)
+            self.add(LAYER_SITES, inside, found.taps, found.reasons, block.frame, found.read_only)
+        self.add(("final_norm_scale", "final_norm"), outside, *final_sites(self.native, stack, self.traced), frame)
+
+    def add(
+        self,
+        names: Iterable[str],
+        full: Callable[[str], SiteName],
+        taps: Mapping[str, Tap],
+        reasons: Mapping[str, str],
+        frame: Frame,
+        read_only: Collection[str] = (),
+    ) -> None:
+        """Record each of `names`: as a site, or why it is none."""
+        for name in names:
+            tap, site = taps.get(name), full(name)
+            if tap is None or tap.port not in self.memory or any(p not in self.memory for p in tap.needs):
+                self.reasons[site] = reasons.get(name, "this block has no such part")
+                continue
+            axes = AXES.get(name, _RESIDUAL)
+            value = tap.read(self.memory[tap.port], Passing(frame, self.native, self.memory))
+            if value.ndim != len(axes):
+                self.reasons[site] = f"its tensor has shape {tuple(value.shape)}, not [{', '.join(axes)}]"
+                continue
+            sizes = {a: int(n) for a, n in zip(axes, value.shape, strict=True) if a not in _VARYING}
+            self.sites[site] = Site(site, axes, sizes, name not in read_only, tap)
 
 
 def _n_experts(native: nn.Module) -> int | None:

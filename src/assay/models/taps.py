@@ -9,7 +9,7 @@ bit for bit.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,21 @@ Memory = dict[Port, Tensor]
 """Native tensors that passed earlier in this forward, by port."""
 
 
+@dataclass
+class Passing:
+    """A forward pass under way: its sizes, the native model, and what has passed so far."""
+
+    frame: Frame
+    native: nn.Module
+    memory: Memory = field(default_factory=dict)
+
+
 class Tap(Protocol):
     """Reads and writes a site when native code passes `port`."""
+
+    @property
+    def derived(self) -> bool:
+        """True when `read` would not show what `write` did: the value is computed from what passed earlier."""
 
     @property
     def port(self) -> Port:
@@ -32,13 +45,13 @@ class Tap(Protocol):
     def needs(self) -> tuple[Port, ...]:
         """Ports that pass earlier, whose native tensors `read` and `write` look up."""
 
-    def read(self, here: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
+    def read(self, here: Tensor, run: Passing) -> Tensor:
         """The site's value."""
 
-    def write(self, here: Tensor, value: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        """The native tensor that gives the site this value."""
+    def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        """The native tensor that gives the site this value, where it had the value `old`."""
 
-    def attach(self, here: Tensor, value: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
+    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
         """The same native tensor, recomputed so that autograd sees it depend on `value` (equal to what was read)."""
 
 
@@ -49,14 +62,16 @@ class Direct:
     port: Port
     view: View = WHOLE
     needs: tuple[Port, ...] = ()
+    derived: ClassVar[bool] = False
 
-    def read(self, here: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        return self.view.read(here, frame)
+    def read(self, here: Tensor, run: Passing) -> Tensor:
+        return self.view.read(here, run.frame)
 
-    def write(self, here: Tensor, value: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        return self.view.write(here, value, frame)
+    def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        return self.view.write(here, value, run.frame)
 
-    attach = write
+    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
+        return self.view.write(here, value, run.frame)
 
 
 @dataclass(frozen=True)
@@ -69,24 +84,25 @@ class Sum:
     base: tuple[tuple[Port, View], ...]
     port: Port
     view: View = WHOLE
+    derived: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[Port, ...]:
         return tuple(port for port, _ in self.base)
 
-    def read(self, here: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        return self._base(memory, frame) + self.view.read(here, frame)
+    def read(self, here: Tensor, run: Passing) -> Tensor:
+        return self._base(run) + self.view.read(here, run.frame)
 
-    def write(self, here: Tensor, value: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        base, branch = self._base(memory, frame), self.view.read(here, frame)
-        return self.view.write(here, torch.where(value == base + branch, branch, value - base), frame)
+    def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        branch, base = self.view.read(here, run.frame), self._base(run)
+        return self.view.write(here, torch.where(value == old, branch, value - base), run.frame)
 
-    def attach(self, here: Tensor, value: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        branch, carried = self.view.read(here, frame), value - self._base(memory, frame)
-        return self.view.write(here, branch.detach() + (carried - carried.detach()), frame)
+    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
+        branch, carried = self.view.read(here, run.frame), value - self._base(run)
+        return self.view.write(here, branch.detach() + (carried - carried.detach()), run.frame)
 
-    def _base(self, memory: Memory, frame: Frame) -> Tensor:
-        terms = [view.read(memory[port], frame) for port, view in self.base]
+    def _base(self, run: Passing) -> Tensor:
+        terms = [view.read(run.memory[port], run.frame) for port, view in self.base]
         return sum(terms[1:], terms[0])
 
 
@@ -102,24 +118,23 @@ class HeadOut:
     z: Direct
     port: Port
     view: View = WHOLE
+    derived: ClassVar[bool] = True
 
     @property
     def needs(self) -> tuple[Port, ...]:
         return (self.z.port,)
 
-    def read(self, here: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        z = self.z.view.read(memory[self.z.port], frame)
-        weight = output_weight(native.get_submodule(self.projection), z.shape[-2])
+    def read(self, here: Tensor, run: Passing) -> Tensor:
+        z = self.z.view.read(run.memory[self.z.port], run.frame)
+        weight = output_weight(run.native.get_submodule(self.projection), z.shape[-2])
         return torch.einsum("bphd,hdm->bphm", z, weight.to(z.dtype))
 
-    def write(self, here: Tensor, value: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        old = self.read(here, memory, frame, native)
-        out = self.view.read(here, frame)
-        return self.view.write(here, out + (value - old).sum(-2), frame)
+    def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        return self.view.write(here, self.view.read(here, run.frame) + (value - old).sum(-2), run.frame)
 
-    def attach(self, here: Tensor, value: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        out, total = self.view.read(here, frame), value.sum(-2)
-        return self.view.write(here, out.detach() + (total - total.detach()), frame)
+    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
+        out, total = self.view.read(here, run.frame), value.sum(-2)
+        return self.view.write(here, out.detach() + (total - total.detach()), run.frame)
 
 
 @dataclass(frozen=True)
@@ -132,30 +147,27 @@ class NormScale:
     eps: float
     source_view: View = WHOLE
     view: View = WHOLE
-    needs: tuple[Port, ...] = field(init=False)
+    derived: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "needs", (self.source,))
+    @property
+    def needs(self) -> tuple[Port, ...]:
+        return (self.source,)
 
-    def read(self, here: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        return norm_scale(self.source_view.read(memory[self.source], frame), self.centred, self.eps)
+    def read(self, here: Tensor, run: Passing) -> Tensor:
+        return norm_scale(self.source_view.read(run.memory[self.source], run.frame), self.centred, self.eps)
 
-    def write(self, here: Tensor, value: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        old, out, bias = self._parts(here, memory, frame, native)
-        return self.view.write(here, torch.where(value == old, out, bias + (out - bias) * (old / value)), frame)
+    def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        _, out, bias = self._parts(here, run)
+        return self.view.write(here, torch.where(value == old, out, bias + (out - bias) * (old / value)), run.frame)
 
-    def attach(self, here: Tensor, value: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        old, out, bias = self._parts(here, memory, frame, native)
-        return self.view.write(here, bias + (out - bias) * (old / value), frame)
+    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
+        old, out, bias = self._parts(here, run)
+        return self.view.write(here, bias + (out - bias) * (old / value), run.frame)
 
-    def _parts(self, here: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-        bias = getattr(native.get_submodule(self.port.module), "bias", None)
-        out = self.view.read(here, frame)
-        return (
-            self.read(here, memory, frame, native),
-            out,
-            torch.zeros_like(out) if bias is None else bias.expand_as(out),
-        )
+    def _parts(self, here: Tensor, run: Passing) -> tuple[Tensor, Tensor, Tensor]:
+        bias = getattr(run.native.get_submodule(self.port.module), "bias", None)
+        out = self.view.read(here, run.frame)
+        return self.read(here, run), out, torch.zeros_like(out) if bias is None else bias.expand_as(out)
 
 
 @dataclass(frozen=True)
@@ -168,19 +180,21 @@ class ExpertWeights:
     port: Port
     chosen: Port
     n_experts: int
-    needs: tuple[Port, ...] = field(init=False)
+    derived: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "needs", (self.chosen,))
+    @property
+    def needs(self) -> tuple[Port, ...]:
+        return (self.chosen,)
 
-    def read(self, here: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
+    def read(self, here: Tensor, run: Passing) -> Tensor:
         dense = here.new_zeros(*here.shape[:-1], self.n_experts)
-        return dense.scatter(-1, memory[self.chosen], here).reshape(frame.batch, -1, self.n_experts)
+        return dense.scatter(-1, run.memory[self.chosen], here).reshape(run.frame.batch, -1, self.n_experts)
 
-    def write(self, here: Tensor, value: Tensor, memory: Memory, frame: Frame, native: nn.Module) -> Tensor:
-        return value.reshape(*here.shape[:-1], self.n_experts).gather(-1, memory[self.chosen])
+    def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        return value.reshape(*here.shape[:-1], self.n_experts).gather(-1, run.memory[self.chosen])
 
-    attach = write
+    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
+        return value.reshape(*here.shape[:-1], self.n_experts).gather(-1, run.memory[self.chosen])
 
 
 def norm_scale(x: Tensor, centred: bool, eps: float) -> Tensor:

@@ -65,6 +65,8 @@ class Trace:
     events: list[Event]
     operations: list[Operation]
     output: Any
+    batch: int
+    """Examples in the traced pass."""
 
     def inside(self, event: Event) -> list[Event]:
         """Module calls during `event`, in order of their start."""
@@ -173,4 +175,11 @@ def trace(native: nn.Module, inputs: Mapping[str, Any]) -> Trace:
     finally:
         for handle in handles:
             handle.remove()
-    return Trace([e for e in recorder.events if e.end > 0], recorder.operations, output)
+    return Trace([e for e in recorder.events if e.end > 0], recorder.operations, output, _batch(inputs))
+
+
+def _batch(inputs: Mapping[str, Any]) -> int:
+    """Rows of the main input."""
+    names = ("input_ids", "inputs_embeds", "pixel_values", *inputs)
+    main = next(t for n in names if isinstance(t := inputs.get(n), Tensor) and t.ndim > 0)
+    return int(main.shape[0])
