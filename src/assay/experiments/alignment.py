@@ -1,0 +1,135 @@
+"""Whether prompts line up, where a value goes from a position of one prompt to a position of another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from assay.core.errors import AssayError, InputError, ShapeError
+from assay.experiments.edits import Edit
+from assay.experiments.experiment import Experiment
+from assay.experiments.facts import Facts, SiteFacts
+from assay.experiments.places import Reader, axes_text
+from assay.experiments.positions import Slice
+from assay.experiments.sourced_edits import Mean, Patch, Resample
+
+
+def source_problems(
+    edit: Edit, sites: Sequence[SiteFacts], *, run: str, experiment: Experiment, facts: Facts
+) -> Iterator[AssayError]:
+    """An edit whose source does not line up with the run that it changes."""
+    if edit.source_run is None:
+        return
+    target, source = Reader.of(experiment, run, facts), Reader.of(experiment, edit.source_run, facts)
+    if isinstance(edit, Mean):
+        yield from _mean_problems(edit, target, source)
+        return
+    if counts := list(count_problems(str(edit), target, source)):
+        yield from counts
+        return
+    if isinstance(edit, Patch) and edit.source_site is not None:
+        yield from _site_problems(edit, sites, facts)
+    if isinstance(edit, Resample):
+        yield from _resample_problems(edit, source)
+    if isinstance(edit, Patch) and edit.source_pos is not None:
+        yield from _place_problems(edit, target, source)
+    elif edit.pos is None or isinstance(edit.pos, Slice):
+        yield from length_problems(str(edit), target, source)
+
+
+def count_problems(what: str, target: Reader, source: Reader) -> Iterator[AssayError]:
+    """Numbers of examples that cannot be matched one to one; a single example stands for all."""
+    here, there = target.given.examples, source.given.examples
+    if here != there and 1 not in (here, there):
+        yield InputError(
+            f"{what}: {target.name!r} has {here} examples and {source.name!r} {there}. Expected as many in both, or one."
+        )
+
+
+def length_problems(what: str, target: Reader, source: Reader) -> Iterator[AssayError]:
+    """Prompts of different length; both tokenisations of the first are shown, marked where they part."""
+    if target.tokens is None or source.tokens is None or target.name == source.name:
+        return
+    for example in range(max(len(target.tokens), len(source.tokens))):
+        here, there = target.tokens[example % len(target.tokens)], source.tokens[example % len(source.tokens)]
+        if len(here) != len(there):
+            yield InputError(
+                f"{what}: the prompts must line up token by token, and example {example} has {len(here)} tokens in "
+                f"{target.name!r} and {len(there)} in {source.name!r}.\n{parting((target.name, here), (source.name, there))}\n"
+                "Change the prompts, or choose positions by index or name (pos='subject')."
+            )
+            return
+
+
+def parting(one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]]) -> str:
+    """Two tokenisations, one under the other, with a mark under the first token in which they differ.
+
+    >>> print(parting(("clean", ["A", " big", " cat"]), ("other", ["A", " cat"])))
+      clean: |A| big| cat|
+      other: |A| cat|
+                ^ they part at token 1: ' big' and ' cat'
+    """
+    (name, tokens), (other_name, other_tokens) = one, other
+    at = next(
+        (i for i, (a, b) in enumerate(zip(tokens, other_tokens, strict=False)) if a != b),
+        min(len(tokens), len(other_tokens)),
+    )
+    width = max(len(name), len(other_name))
+    lines = [f"  {label:>{width}}: |{'|'.join(map(_shown, each))}|" for label, each in (one, other)]
+    indent = 2 + width + 2 + 1 + sum(len(_shown(token)) + 1 for token in tokens[:at])
+    pair = " and ".join(repr(each[at]) if at < len(each) else "the end" for each in (tokens, other_tokens))
+    return "\n".join([*lines, f"{' ' * indent}^ they part at token {at}: {pair}"])
+
+
+def _shown(token: str) -> str:
+    return repr(token)[1:-1]
+
+
+def _mean_problems(edit: Mean, target: Reader, source: Reader) -> Iterator[AssayError]:
+    if not edit.per_position:
+        return
+    lengths = {*(target.lengths or ()), *(source.lengths or ())}
+    if len(lengths) > 1:
+        yield InputError(
+            f"{edit}: a mean for each position needs prompts of one length, and these have "
+            f"{' or '.join(map(str, sorted(lengths)))} tokens. Use per_position=False, or prompts of one length."
+        )
+
+
+def _resample_problems(edit: Resample, source: Reader) -> Iterator[AssayError]:
+    lengths = source.lengths or (0,) * source.given.examples
+    alone = [length for length, count in Counter(lengths).items() if count < 2]
+    if alone:
+        shown = f" with {alone[0]} tokens" if source.lengths else ""
+        yield InputError(
+            f"{edit}: {source.name!r} has a single example{shown}, so there is no other one to draw. Give at least two of each "
+            "length."
+        )
+
+
+def _place_problems(edit: Patch, target: Reader, source: Reader) -> Iterator[AssayError]:
+    if target.tokens is None or source.tokens is None:
+        return
+    for example in range(max(len(target.tokens), len(source.tokens))):
+        try:
+            here = target.positions(edit.pos, example % len(target.tokens))
+            there = source.positions(edit.source_pos, example % len(source.tokens))
+        except InputError as error:
+            yield InputError(f"{edit}: {error}")
+            return
+        if len(here) != len(there):
+            yield InputError(
+                f"{edit}: pos selects {len(here)} positions of example {example} and source_pos {len(there)}: expected as "
+                "many."
+            )
+            return
+
+
+def _site_problems(edit: Patch, sites: Sequence[SiteFacts], facts: Facts) -> Iterator[AssayError]:
+    for there in facts.sites(edit.source_site or edit.site)[:1]:
+        here = sites[0]
+        if [here.sizes.get(axis) for axis in here.axes] != [there.sizes.get(axis) for axis in there.axes]:
+            yield ShapeError(
+                f"{edit}: the source site {edit.source_site!r} is {axes_text(there)}, the target {axes_text(here)}. "
+                "Expected the same axes."
+            )

@@ -1,0 +1,93 @@
+"""Whether the tensors that edits bring fit the part of the site that they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from assay.core.attachments import Attachment
+from assay.core.errors import AssayError, InputError, ShapeError
+from assay.experiments.edits import Edit
+from assay.experiments.facts import HEAD_AXES, POSITION_AXES, SiteFacts
+from assay.experiments.given_edits import Add, ProjectOut, Set
+from assay.experiments.places import Reader, on_prompt
+from assay.experiments.positions import resolve_indices
+from assay.experiments.sourced_edits import Swap
+
+Size = tuple[str, int | None]
+"""An axis with its size, None where it varies between examples."""
+
+
+def value_problems(edit: Edit, site: SiteFacts, name: str, reader: Reader) -> Iterator[AssayError]:
+    """A value, vector, set of directions or basis that does not fit."""
+    try:
+        sizes = selected(edit, site, name, reader)
+    except InputError:
+        return  # reported where the places themselves are checked
+    if isinstance(edit, Set) and isinstance(edit.value, Attachment):
+        yield from _broadcast(edit, "value", edit.value.shape, sizes)
+    elif isinstance(edit, Add):
+        yield from _broadcast(edit, "vector", edit.vector.shape, sizes)
+    elif isinstance(edit, ProjectOut):
+        yield from _width(edit, "directions", edit.directions.shape, sizes[-1], axis=-1)
+    elif isinstance(edit, Swap):
+        yield from _width(edit, "basis", edit.basis.shape, sizes[-1], axis=0)
+
+
+def selected(edit: Edit, site: SiteFacts, name: str, reader: Reader) -> list[Size]:
+    """The axes of the part that the edit changes, with their sizes."""
+    sizes = [_size(axis, edit, site, name, reader) for axis in site.axes]
+    last, full = sizes[-1]
+    if edit.dims is not None and full is not None:
+        sizes[-1] = (last, len(resolve_indices(edit.dims, size=full, axis=last)))
+    return sizes
+
+
+def _size(axis: str, edit: Edit, site: SiteFacts, name: str, reader: Reader) -> Size:
+    examples = resolve_indices(edit.examples, size=reader.given.examples, axis="example")
+    lengths = [reader.lengths[example] for example in examples] if reader.lengths and on_prompt(site, name) else []
+    if axis == "batch":
+        return ("example", len(examples) if len(set(lengths)) == 1 else None)
+    if axis in POSITION_AXES:
+        counts = {len(reader.positions(edit.pos, example)) for example in examples} if lengths else set()
+        return (axis, counts.pop() if len(counts) == 1 else None)
+    if axis == "key":
+        return (axis, lengths[0] if len(set(lengths)) == 1 else None)
+    if axis in HEAD_AXES:
+        return (axis, len(resolve_indices(edit.head, size=site.sizes[axis], axis=axis)))
+    return (axis, site.sizes.get(axis))
+
+
+def _broadcast(edit: Edit, what: str, shape: Sequence[int], sizes: Sequence[Size]) -> Iterator[AssayError]:
+    without = [size for size in sizes if not _one_index(edit, size[0])]
+    if _fits(shape, sizes) or _fits(shape, without):
+        return
+    yield ShapeError(
+        f"{edit}: the {what} has shape {list(shape)}, which does not broadcast to the selected part "
+        f"{sizes_text(sizes)}. Expected, for example, [{sizes[-1][1] or sizes[-1][0]}]."
+    )
+
+
+def _width(edit: Edit, what: str, shape: Sequence[int], last: Size, *, axis: int) -> Iterator[AssayError]:
+    name, size = last
+    if size is not None and shape[axis] != size:
+        expected = f"[k, {size}] or [{size}]" if axis == -1 else f"[{size}, k] or [{size}]"
+        yield ShapeError(
+            f"{edit}: the {what} have shape {list(shape)}, and the selected part has {name} {size}. Expected {expected}."
+        )
+
+
+def _fits(shape: Sequence[int], sizes: Sequence[Size]) -> bool:
+    if len(shape) > len(sizes):
+        return False
+    tail = sizes[len(sizes) - len(shape) :]
+    return all(given == 1 or size is None or given == size for given, (_, size) in zip(shape, tail, strict=True))
+
+
+def _one_index(edit: Edit, axis: str) -> bool:
+    where = edit.pos if axis in POSITION_AXES else edit.head if axis in HEAD_AXES else None
+    return isinstance(where, int | str)
+
+
+def sizes_text(sizes: Sequence[Size]) -> str:
+    """`[example 1, pos 7, d_model 576]`."""
+    return f"[{', '.join(axis if size is None else f'{axis} {size}' for axis, size in sizes)}]"
