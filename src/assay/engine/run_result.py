@@ -37,6 +37,15 @@ class RunResult:
     network: Network = field(repr=False)
     facts: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        length = ", ".join(map(str, sorted(set(self.tokens.lengths))))
+        lines = [f"RunResult of {len(self.tokens)} prompt{'s' * (len(self.tokens) > 1)} ({length} tokens)"]
+        for name, value in [("output", self.output), *self.captured.items(), *self.metrics.items()]:
+            if value is not None:
+                number = f" = {value.item():.4g}" if value.numel() == 1 else ""
+                lines.append(f"  {name} {list(value.shape)} {str(value.dtype).removeprefix('torch.')}{number}")
+        return "\n".join([*lines, *(f"  note: {fact}" for fact in self.facts)])
+
     @property
     def logits(self) -> Float[Tensor, "batch pos vocab"]:
         """The model's logits (for a model without an output head: its last hidden state)."""
