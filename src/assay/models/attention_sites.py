@@ -8,18 +8,20 @@ of fused weights. z is what the output projection reads. Softmax input and outpu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from assay.models.columns import as_step, column_index, proportional_index
+from assay.models.columns import any_columns, as_step, run_of_columns
 from assay.models.ports import Port
 from assay.models.stacks import Block
 from assay.models.taps import Direct, HeadOut, Tap
 from assay.models.trace import Event, Operation, Trace
 from assay.models.views import First, Frame, Heads, MergeHeads, Newest, SplitBatch, Step, Swap, Unflatten, View
+
+Match = Callable[[Tensor, Tensor], tuple[int, ...] | None]
 
 
 @dataclass
@@ -201,42 +203,43 @@ def _projection_sites(
 
 
 def _find_columns(target: Tensor, linear: list[Event], norms: list[Event], trace: Trace, block: Block) -> Direct | None:
+    """The projection that gives an operand: first as it stands, at any position and then at the first, where rotary
+    embeddings turn nothing; then permuted or scaled; the norm in between may come before the rotation or after it."""
     frame = block.frame
     target = _without_repeats(target)
-    heads, all_rows = target.shape[2], [None, 0]
-    if target.shape[:2] != (frame.batch, target.shape[1]):
+    heads = target.shape[2]
+    if target.shape[0] != frame.batch:
         return None
-    for position in all_rows:
-        for event in reversed(linear):
-            if (tap := _columns_of(target, event, position, frame, heads)) is not None:
-                return tap
-        for event in reversed(norms):
-            if (source := _through_norm(target, event, position, frame)) is not None:
-                for projection in reversed([e for e in linear if e.end < event.start]):
-                    for at in all_rows:  # the norm may come before the rotation or after it
-                        if (tap := _columns_of(source, projection, at, frame, heads)) is not None:
-                            return tap
+    for match in (run_of_columns, any_columns):
+        for position in (None, 0):
+            for event in reversed(linear):
+                if (tap := _columns_of(target, event, position, heads, match)) is not None:
+                    return tap
+    for event in reversed(norms):
+        for position in (None, 0):
+            if (source := _through_norm(target, event, position, frame)) is None:
+                continue
+            for projection in reversed([e for e in linear if e.end < event.start]):
+                for at in (None, 0):
+                    if (tap := _columns_of(source, projection, at, heads, any_columns)) is not None:
+                        return tap
     return None
 
 
-def _columns_of(target: Tensor, event: Event, position: int | None, frame: Frame, heads: int) -> Direct | None:
+def _columns_of(target: Tensor, event: Event, position: int | None, heads: int, match: Match) -> Direct | None:
     for key, out in event.outputs.items():
-        own = Frame(frame.batch, target.shape[1])
+        own = Frame(target.shape[0], target.shape[1])
         steps = _token_steps(out, own)
         if steps is None:
             continue
         source = View(steps).read(out, own)
         if source.shape[1] != target.shape[1]:
             continue
-        wanted, given = (_table(t, position) for t in (target, source))
-        index, scaled = column_index(wanted, given), None
-        if index is None and (found := proportional_index(wanted, given)) is not None:
-            index, scaled = found
+        index = match(_table(target, position), _table(source, position))
         if index is None:
             continue
         step = as_step(index, source.shape[-1])
         chain = (*steps, *((step,) if step else ()), Heads(heads))
-        del scaled  # a constant factor (attention's scaling) is applied after the projection: q stays as projected
         return Direct(Port(event.path, "out", key, event.call), View(chain))
     return None
 

@@ -13,13 +13,30 @@ from torch import Tensor
 from assay.models.views import Columns, Slice, Step
 
 
+def run_of_columns(target: Tensor, source: Tensor) -> tuple[int, ...] | None:
+    """The columns of `source` when `target` stands in it in one piece, first, last or among equals: cheap to see."""
+    n, m = target.shape[1], source.shape[1]
+    if target.shape[0] != source.shape[0] or n > m:
+        return None
+    for start in {0, n, 2 * n, m - n, m - 2 * n} & set(range(m - n + 1)):
+        if torch.equal(source[:, start : start + n], target):
+            return tuple(range(start, start + n))
+    return None
+
+
+def any_columns(target: Tensor, source: Tensor) -> tuple[int, ...] | None:
+    """As `column_index`, or, where all of `target` is one constant times columns of `source`, their index."""
+    index = column_index(target, source)
+    return index if index is not None else proportional_index(target, source)
+
+
 def column_index(target: Tensor, source: Tensor) -> tuple[int, ...] | None:
     """For each column of `target` [token, n] the equal column of `source` [token, m]; None unless all are found
     once."""
+    if (bare := run_of_columns(target, source)) is not None:
+        return bare
     if target.shape[0] != source.shape[0] or target.shape[1] > source.shape[1]:
         return None
-    if (bare := _side_by_side(target, source)) is not None:
-        return bare
     where = {column: i for i, column in enumerate(_rows(source))}
     index = [where.get(column, -1) for column in _rows(target)]
     if min(index) < 0 or len(set(index)) < len(index):
@@ -27,8 +44,8 @@ def column_index(target: Tensor, source: Tensor) -> tuple[int, ...] | None:
     return tuple(index)
 
 
-def proportional_index(target: Tensor, source: Tensor) -> tuple[tuple[int, ...], float] | None:
-    """As `column_index`, when all of `target` is one constant times columns of `source`; with that constant."""
+def proportional_index(target: Tensor, source: Tensor) -> tuple[int, ...] | None:
+    """As `column_index`, when all of `target` is one constant times columns of `source`."""
     if target.shape[0] != source.shape[0] or target.shape[1] > source.shape[1] or target.shape[0] < 3:
         return None
     unit_t, unit_s = (t.double() / t.double().norm(dim=0).clamp_min(1e-30) for t in (target, source))
@@ -39,7 +56,7 @@ def proportional_index(target: Tensor, source: Tensor) -> tuple[tuple[int, ...],
     factor = float(factors.median())
     if not torch.allclose(target.double(), source.double()[:, index] * factor, rtol=1e-5, atol=1e-9):
         return None
-    return tuple(index.tolist()), float(f"{factor:.6g}")
+    return tuple(index.tolist())
 
 
 def as_step(index: tuple[int, ...], width: int) -> Step | None:
@@ -48,14 +65,6 @@ def as_step(index: tuple[int, ...], width: int) -> Step | None:
     if index == tuple(range(start, start + len(index))):
         return None if len(index) == width else Slice(start, start + len(index))
     return Columns(index)
-
-
-def _side_by_side(target: Tensor, source: Tensor) -> tuple[int, ...] | None:
-    n, m = target.shape[1], source.shape[1]
-    for start in {0, n, 2 * n, m - n, m - 2 * n} & set(range(m - n + 1)):
-        if torch.equal(source[:, start : start + n], target):
-            return tuple(range(start, start + n))
-    return None
 
 
 def _rows(tensor: Tensor) -> list[bytes]:

@@ -18,6 +18,7 @@ from assay.core.sites import LAYER_SITES, SiteName
 from assay.models.attention import IMPLEMENTATION, implementation_holders, using
 from assay.models.block_sites import block_sites
 from assay.models.ends import embedding_sites, final_sites, logits_site
+from assay.models.ports import floating_outputs
 from assay.models.residual import explain_block
 from assay.models.stacks import Stack, find_stacks
 from assay.models.taps import Passing, Tap
@@ -126,19 +127,19 @@ def _native_shapes(traced: Trace) -> dict[tuple[str, str], tuple[int, ...]]:
 
 def _trace(native: nn.Module, inputs: Mapping[str, Any], holders: list[tuple[object, str]]) -> tuple[str, Trace]:
     """Trace under our attention function; where the model does not know it, under eager attention."""
-    with using(holders, "eager"):
-        plain = trace(native, inputs)
+    with using(holders, "eager"), torch.no_grad():
+        plain = floating_outputs(native(**inputs))
     try:
         with using(holders, IMPLEMENTATION):
             traced = trace(native, inputs)
     except (KeyError, ValueError, AttributeError, TypeError, RuntimeError, LookupError):
-        return "eager", plain
-    same = all(
-        a.outputs.keys() == b.outputs.keys() and all(torch.equal(t, b.outputs[k]) for k, t in a.outputs.items())
-        for a, b in zip(traced.events[:1], plain.events[:1], strict=True)
-    )
-    reached = any(o.kind == "q" for o in traced.operations)
-    return (IMPLEMENTATION, traced) if same and reached else ("eager", plain)
+        traced = None
+    if traced is not None and any(o.kind == "q" for o in traced.operations):
+        ours = traced.events[0].outputs
+        if ours.keys() == plain.keys() and all(torch.equal(t, plain[k]) for k, t in ours.items()):
+            return IMPLEMENTATION, traced
+    with using(holders, "eager"):
+        return "eager", trace(native, inputs)
 
 
 class _Map:
