@@ -6,7 +6,8 @@ A command or the server prints an `AssayError` as one line without a traceback; 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+from itertools import takewhile
 
 
 class AssayError(Exception):
@@ -58,6 +59,17 @@ class UnsafeError(AssayError):
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
-    """`" Nearest: a, b."`, or an empty string when nothing is close: for the end of an error message."""
-    matches = get_close_matches(name, list(known), n=n, cutoff=0.5)
+    """`" Nearest: a, b."`, or an empty string when nothing is close: for the end of an error message.
+
+    Of names that are equally close, first those that begin like the one given, then in the order of `known`.
+    """
+    names = list(dict.fromkeys(known))
+    close = set(get_close_matches(name, names, n=max(len(names), 1), cutoff=0.5))
+    matches = sorted((each for each in names if each in close), key=lambda each: _distance(name, each))[:n]
     return f" Nearest: {', '.join(matches)}." if matches else ""
+
+
+def _distance(name: str, known: str) -> tuple[float, int]:
+    """Smaller is nearer: as `get_close_matches` measures it, then by the length of the common beginning."""
+    same = sum(1 for _ in takewhile(lambda letters: letters[0] == letters[1], zip(known, name, strict=False)))
+    return -SequenceMatcher(None, known, name).ratio(), -same
