@@ -57,7 +57,7 @@ def test_weight_norms_of_a_fused_and_a_plain_projection() -> None:
     expected = float(weight[:, 8:16].detach().norm())  # type: ignore[index, union-attr]
     assert head_weight_norms(llama, pairs)["L2.H1"] == pytest.approx(expected, rel=1e-6)
     rows = gpt2.native.transformer.h[1].attn.c_proj.weight[24:32]  # type: ignore[union-attr, index]
-    assert head_weight_norms(gpt2, pairs)["L1.H3"] == pytest.approx(float(rows.norm()), rel=1e-6)  # type: ignore[operator, union-attr]
+    assert head_weight_norms(gpt2, pairs)["L1.H3"] == pytest.approx(float(rows.detach().norm()), rel=1e-6)  # type: ignore[operator, union-attr]
 
 
 def test_averages() -> None:

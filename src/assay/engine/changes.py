@@ -39,20 +39,20 @@ def bind(edit: Edit, site: Site, scope: Scope, sources: Sources) -> Change:
     """The edit as a function of the site's tensor, in a pass with this scope."""
     if isinstance(edit, Call):
         return lambda value: _apply_parts(
-            value, _parts(edit, site, value, scope), lambda new, part: part.get(new), edit.function(value)
+            value, parts_of(edit, site, value, scope), lambda new, part: part.get(new), edit.function(value)
         )
-    operation = _OPERATIONS[edit.op]
+    operation = OPERATIONS[edit.op]
 
     def change(value: Tensor) -> Tensor:
-        for i, part in enumerate(_parts(edit, site, value, scope)):
-            new = operation(edit, part.get(value), _Where(part, i, site, value, scope, sources))
+        for i, part in enumerate(parts_of(edit, site, value, scope)):
+            new = operation(edit, part.get(value), Where(part, i, site, value, scope, sources))
             value = part.put(value, new)
         return value
 
     return change
 
 
-class _Where:
+class Where:
     """Where an operation takes place: the part of the tensor, and how to see the same part of another run."""
 
     def __init__(self, part: Part, number: int, site: Site, value: Tensor, scope: Scope, sources: Sources) -> None:
@@ -75,7 +75,8 @@ class _Where:
         return Scope(self.scope.rows, self.scope.prompt, self.scope.named, 0, self.scope.prompt)
 
 
-def _parts(edit: Edit, site: Site, value: Tensor, scope: Scope) -> list[Part]:
+def parts_of(edit: Edit, site: Site, value: Tensor, scope: Scope) -> list[Part]:
+    """The parts of a site's tensor that an edit means. A source has no tokens after the prompt, so nor has its part."""
     sourced = edit.source_run is not None and not isinstance(edit, Mean)
     if sourced and edit.pos is None and scope.tokens > scope.prompt and scope.offset == 0:
         edit = edit.model_copy(update={"pos": tuple(range(scope.prompt))})
@@ -107,7 +108,7 @@ def _one_index(edit: Edit, axis: str) -> bool:
     return isinstance(value, int | str)
 
 
-def _set(edit: Set, part: Tensor, where: _Where) -> Tensor:
+def _set(edit: Set, part: Tensor, where: Where) -> Tensor:
     if edit.value is None:
         raise ExperimentError(f"{edit}: no value was given: expected a number or a tensor.")
     if isinstance(edit.value, float):
@@ -115,24 +116,24 @@ def _set(edit: Set, part: Tensor, where: _Where) -> Tensor:
     return fit(edit.value.tensor, part, edit, where.site.axes)
 
 
-def _add(edit: Add, part: Tensor, where: _Where) -> Tensor:
+def _add(edit: Add, part: Tensor, where: Where) -> Tensor:
     return part + edit.scale * fit(edit.vector.tensor, part, edit, where.site.axes)
 
 
-def _scale(edit: Scale, part: Tensor, where: _Where) -> Tensor:
+def _scale(edit: Scale, part: Tensor, where: Where) -> Tensor:
     return part * _given(edit, edit.factor, "factor")
 
 
-def _clamp(edit: Clamp, part: Tensor, where: _Where) -> Tensor:
+def _clamp(edit: Clamp, part: Tensor, where: Where) -> Tensor:
     return part.clamp(edit.min, edit.max) if edit.min is not None or edit.max is not None else part
 
 
-def _project_out(edit: ProjectOut, part: Tensor, where: _Where) -> Tensor:
+def _project_out(edit: ProjectOut, part: Tensor, where: Where) -> Tensor:
     basis = _orthonormal(edit.directions.tensor.reshape(-1, part.shape[-1]).T, part)
     return part - (part @ basis) @ basis.T
 
 
-def _swap(edit: Swap, part: Tensor, where: _Where) -> Tensor:
+def _swap(edit: Swap, part: Tensor, where: Where) -> Tensor:
     basis = _orthonormal(edit.basis.tensor.reshape(part.shape[-1], -1), part)
     return part + ((where.source(edit) - part) @ basis) @ basis.T
 
@@ -144,7 +145,7 @@ def _orthonormal(columns: Tensor, like: Tensor) -> Tensor:
     return kept.to(device=like.device, dtype=like.dtype)
 
 
-def _noise(edit: Noise, part: Tensor, where: _Where) -> Tensor:
+def _noise(edit: Noise, part: Tensor, where: Where) -> Tensor:
     """Drawn for each example of the input by its number, so that it does not depend on how examples are batched."""
     std = _given(edit, edit.std, "std")
     rows = [where.scope.rows[b] for b in where.part.batch]
@@ -155,16 +156,16 @@ def _noise(edit: Noise, part: Tensor, where: _Where) -> Tensor:
     return part + std * torch.stack(drawn).to(part)
 
 
-def _patch(edit: Patch, part: Tensor, where: _Where) -> Tensor:
+def _patch(edit: Patch, part: Tensor, where: Where) -> Tensor:
     return where.source(edit).to(part.dtype)
 
 
-def _mean(edit: Mean, part: Tensor, where: _Where) -> Tensor:
+def _mean(edit: Mean, part: Tensor, where: Where) -> Tensor:
     mean = where.sources.mean(edit.over, where.site, per_position=edit.per_position)
     return where.part.get(mean.to(where.value).expand_as(where.value))
 
 
-def _resample(edit: Resample, part: Tensor, where: _Where) -> Tensor:
+def _resample(edit: Resample, part: Tensor, where: Where) -> Tensor:
     n = len(where.scope.rows)
     if n < 2:
         raise ExperimentError(f"{edit}: no other example of the same length to draw from: expected at least two.")
@@ -172,7 +173,7 @@ def _resample(edit: Resample, part: Tensor, where: _Where) -> Tensor:
     return where.source(edit, rows=(torch.arange(n) + shift) % n).to(part.dtype)
 
 
-def _feature(edit: Feature, part: Tensor, where: _Where) -> Tensor:
+def _feature(edit: Feature, part: Tensor, where: Where) -> Tensor:
     return read_dictionary(edit.dictionary).edit(
         part, edit.values, scale=edit.scale, relative=edit.relative, keep_error=edit.keep_error
     )
@@ -184,7 +185,7 @@ def _given(edit: Edit, value: float | None, name: str) -> float:
     return value
 
 
-_OPERATIONS: Mapping[str, Callable[[Any, Tensor, _Where], Tensor]] = {
+OPERATIONS: Mapping[str, Callable[[Any, Tensor, Where], Tensor]] = {
     "set": _set,
     "zero": lambda edit, part, where: torch.zeros_like(part),
     "add": _add,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -14,28 +14,48 @@ from transformers import PreTrainedTokenizerBase
 
 from assay.core.errors import ExperimentError
 from assay.engine.answers import alternatives, token_ids
-from assay.engine.select import Scope, head_axis, position_axis
+from assay.engine.select import Scope, head_axis
 from assay.experiments.inputs import Input
 from assay.experiments.metrics import KL, Accuracy, CallMetric, LogitDiff, LogProb, Metric, Prob, ReverseKL
 from assay.experiments.site_metrics import Cosine, Dot, SiteMetric
 from assay.models.structure import Site
+
+Places = list[list[int]]
+"""For each example the positions that are read, as many in all."""
+
+
+class Reading(Protocol):
+    """A finished run, of which a metric reads some positions."""
+
+    @property
+    def ids(self) -> Tensor | None:
+        """Token ids [batch, pos]."""
+
+    def length(self, site: Site | None) -> int | None:
+        """How many positions a site has, or the output; None for a model without logits or a site without positions."""
+
+    def output(self, places: Places) -> Float[Tensor, "batch pos vocab"]:
+        """Logits at positions."""
+
+    def site(self, site: Site, places: Places | None) -> Float[Tensor, "batch pos ..."]:
+        """A site's tensor at positions; with None the whole one, of a site without positions."""
+
+    def other(self, run: str, places: Places) -> Float[Tensor, "batch pos vocab"]:
+        """The logits of another run for these examples."""
+
+    def continued(self, answers: list[tuple[int, ...]]) -> Float[Tensor, " batch"]:
+        """Summed log-probability of one token sequence for each example, teacher-forced, with this run's edits."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """What a metric is computed from."""
 
-    logits: Tensor | None
-    sites: Mapping[Site, Tensor]
-    ids: Tensor | None
+    reading: Reading
     scope: Scope
     given: Input
     tokenizer: PreTrainedTokenizerBase | None
-    other: Callable[[str], Tensor]
-    """The logits of another run for these examples."""
-    continued: Callable[[list[tuple[int, ...]]], Tensor]
-    """Summed log-probability of one token sequence for each example, teacher-forced, with this run's edits."""
-    site: Callable[[str], Site]
+    find: Callable[[str], Site]
     view: Any = None
 
 
@@ -61,7 +81,7 @@ def _reduce(values: Tensor, how: str, axis: int) -> Tensor:
     return values.mean(axis) if how == "mean" else values.sum(axis)
 
 
-def positions_of(metric: Metric, run: Measured, size: int) -> list[list[int]]:
+def positions_of(metric: Metric, run: Measured, size: int) -> Places:
     """Positions at which the metric is read, for each example; `loss` leaves out the last."""
     found = [run.scope.positions(metric.pos, row, size) for row in run.scope.rows]
     if metric.pos is None:
@@ -79,21 +99,16 @@ def positions_of(metric: Metric, run: Measured, size: int) -> list[list[int]]:
     return found
 
 
-def _take(tensor: Tensor, positions: list[list[int]]) -> Tensor:
+def take(tensor: Tensor, positions: Places) -> Tensor:
     """[batch, pos, …] at each example's own positions."""
     index = torch.tensor(positions, device=tensor.device)
     return tensor[torch.arange(len(positions), device=tensor.device)[:, None], index]
 
 
 def _at_site(metric: SiteMetric, run: Measured) -> Tensor:
-    site = run.site(metric.site)
-    value = run.sites[site]
-    axis = position_axis(site.axes)
-    if axis is not None:
-        value = value.transpose(1, axis)
-        value = _take(value, positions_of(metric, run, value.shape[1]))
-    else:
-        value = value[:, None]
+    site = run.find(metric.site)
+    length = run.reading.length(site)
+    value = run.reading.site(site, None if length is None else positions_of(metric, run, length))
     heads = head_axis(site.axes)
     if metric.head is not None:
         if heads is None:
@@ -112,14 +127,16 @@ def _at_site(metric: SiteMetric, run: Measured) -> Tensor:
 
 
 def _at_output(metric: Metric, run: Measured) -> Tensor:
-    if run.logits is None:
+    length = run.reading.length(None)
+    if length is None:
         raise ExperimentError(
             f"metric {metric.kind} needs logits, and this model returns none: measure at a site instead."
         )
-    positions = positions_of(metric, run, run.logits.shape[1])
+    positions = positions_of(metric, run, length)
     if isinstance(metric, LogProb | Prob):
         return _probability(metric, run, positions)
-    logits = _take(run.logits, positions).float() if run.logits.dtype != torch.float64 else _take(run.logits, positions)
+    logits = run.reading.output(positions)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return _OUTPUT[metric.kind](metric, run, logits, positions)
 
 
@@ -139,20 +156,20 @@ def _pick(logits: Tensor, ids: list[tuple[int, ...]]) -> Tensor:
     return logits.gather(-1, index[:, None, None].expand(*logits.shape[:2], 1))[..., 0]
 
 
-def _logit(metric: Metric, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+def _logit(metric: Metric, run: Measured, logits: Tensor, positions: Places) -> Tensor:
     return _pick(logits, _answers(metric, run, "answer"))
 
 
-def _logit_diff(metric: LogitDiff, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+def _logit_diff(metric: LogitDiff, run: Measured, logits: Tensor, positions: Places) -> Tensor:
     return _pick(logits, _answers(metric, run, "answer")) - _pick(logits, _answers(metric, run, "wrong"))
 
 
-def _rank(metric: Metric, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+def _rank(metric: Metric, run: Measured, logits: Tensor, positions: Places) -> Tensor:
     right = _pick(logits, _answers(metric, run, "answer"))
     return (logits > right[..., None]).sum(-1).to(logits.dtype)
 
 
-def _accuracy(metric: Accuracy, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+def _accuracy(metric: Accuracy, run: Measured, logits: Tensor, positions: Places) -> Tensor:
     ids = _answers(metric, run, "answer")
     right = _pick(logits, ids)
     wrong = metric.wrong if metric.wrong is not None else run.given.wrong if metric.answer is None else None
@@ -169,13 +186,12 @@ def _accuracy(metric: Accuracy, run: Measured, logits: Tensor, positions: list[l
     return (right > best).to(logits.dtype)
 
 
-def _probability(metric: LogProb | Prob, run: Measured, positions: list[list[int]]) -> Tensor:
+def _probability(metric: LogProb | Prob, run: Measured, positions: Places) -> Tensor:
     ids = _answers(metric, run, "answer", single=False)
     if all(len(i) == 1 for i in ids):
-        assert run.logits is not None
-        log = _pick(_log_softmax(_take(run.logits, positions)), ids)
+        log = _pick(_log_softmax(run.reading.output(positions)), ids)
     elif positions == [[run.scope.prompt - 1]] * len(positions):
-        log = run.continued(ids)[:, None]
+        log = run.reading.continued(ids)[:, None]
     else:
         raise ExperimentError(
             f"metric {metric.kind}: an answer of several tokens can only be scored after the prompt: use pos=-1."
@@ -187,25 +203,26 @@ def _log_softmax(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), -1)
 
 
-def _kl(metric: KL | ReverseKL, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
-    here, there = _log_softmax(logits), _log_softmax(_take(run.other(metric.to), positions))
+def _kl(metric: KL | ReverseKL, run: Measured, logits: Tensor, positions: Places) -> Tensor:
+    here, there = _log_softmax(logits), _log_softmax(run.reading.other(metric.to, positions))
     p, q = (there, here) if isinstance(metric, KL) else (here, there)
     return (p.exp() * (p - q)).sum(-1)
 
 
-def _loss(metric: Metric, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
-    if run.ids is None:
+def _loss(metric: Metric, run: Measured, logits: Tensor, positions: Places) -> Tensor:
+    ids = run.reading.ids
+    if ids is None:
         raise ExperimentError("metric loss needs token ids, and this input has none.")
-    following = _take(run.ids[..., None].to(logits.device), [[p + 1 for p in row] for row in positions])
+    following = take(ids[..., None].to(logits.device), [[p + 1 for p in row] for row in positions])
     return -_log_softmax(logits).gather(-1, following)[..., 0]
 
 
-def _entropy(metric: Metric, run: Measured, logits: Tensor, positions: list[list[int]]) -> Tensor:
+def _entropy(metric: Metric, run: Measured, logits: Tensor, positions: Places) -> Tensor:
     log = _log_softmax(logits)
     return -(log.exp() * log).sum(-1)
 
 
-_OUTPUT: Mapping[str, Callable[[Any, Measured, Tensor, list[list[int]]], Tensor]] = {
+_OUTPUT: Mapping[str, Callable[[Any, Measured, Tensor, Places], Tensor]] = {
     "logit": _logit,
     "logit_diff": _logit_diff,
     "rank": _rank,

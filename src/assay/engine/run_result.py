@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,14 +134,24 @@ def _ragged(site: Site) -> tuple[int, ...]:
 
 def kept_by_captures(network: Network, run: Run, runner: Runner, name: str) -> list[tuple[str, Site, Tensor]]:
     """What the captures of a run that was made have kept: (label, site, tensor)."""
+
+    def tensor(capture: Capture, site: Site) -> Tensor:
+        return runner.grads[capture.label, site] if isinstance(capture, GradCapture) else runner.kept[name].sites[site]
+
+    return captured(network, run, runner.scope(run), tensor)
+
+
+def captured(
+    network: Network, run: Run, scope: Scope, tensor: Callable[[Capture, Site], Tensor]
+) -> list[tuple[str, Site, Tensor]]:
+    """What a run's captures ask for of tensors that are there: (label, site, tensor)."""
     found = []
     for capture in run.captures:
         sites = network.sites_named(capture.site)
         for site in sites:
             grad = isinstance(capture, GradCapture)
-            tensor = runner.grads[capture.label, site] if grad else runner.kept[name].sites[site]
             label = capture.label if len(sites) == 1 and capture.name else f"grad.{site}" if grad else str(site)
-            found.append((label, site, selected(tensor, capture, site, runner.scope(run))))
+            found.append((label, site, selected(tensor(capture, site), capture, site, scope)))
     return found
 
 

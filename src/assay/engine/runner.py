@@ -6,7 +6,7 @@ does not vary in a sweep is made once per group and its tensors are kept. Cost: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,10 +15,10 @@ from torch import Tensor
 from assay.core.errors import ExperimentError
 from assay.engine.changes import bind
 from assay.engine.hooks import Change
-from assay.engine.measures import Measured, compute
+from assay.engine.measures import Measured, Places, compute, take
 from assay.engine.passes import Kept, forward
 from assay.engine.rows import own_rows
-from assay.engine.select import Scope
+from assay.engine.select import Scope, position_axis
 from assay.experiments.captures import GradCapture
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
@@ -123,24 +123,15 @@ class Runner:
 
     def measure(self, metric: Metric, name: str, run: Run) -> Tensor:
         """A metric on a run that was made: [example, …]."""
-        kept = self.kept[name]
         prompts = self.prompts[run.input]
         ids = prompts.inputs(own_rows(prompts, self.rows)).get("input_ids")
-        measured = Measured(
-            kept.output,
-            kept.sites,
-            ids,
-            self.scope(run),
-            self.experiment.inputs[run.input],
-            self.network.tokenizer,
-            self._logits,
-            lambda answers: self._continued(name, run, answers),
-            self.site,
-            kept,
-        )
+        reading = _Whole(self, self.kept[name], ids, lambda answers: self._continued(name, run, answers))
+        given = self.experiment.inputs[run.input]
+        measured = Measured(reading, self.scope(run), given, self.network.tokenizer, self.site, self.kept[name])
         return compute(metric, measured)
 
-    def _logits(self, run: str) -> Tensor:
+    def logits(self, run: str) -> Tensor:
+        """The logits of a run that was made."""
         output = self.kept[run].output
         if output is None:
             raise ExperimentError(f"the run {run!r} has no logits to compare with.")
@@ -163,6 +154,33 @@ class Runner:
                 if len(answer) == length:
                     total[b] = scores[b]
         return total
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A run whose tensors are all there."""
+
+    runner: Runner
+    kept: Kept
+    ids: Tensor | None
+    continued: Callable[[list[tuple[int, ...]]], Tensor]
+
+    def length(self, site: Site | None) -> int | None:
+        if site is None:
+            return None if self.kept.output is None else self.kept.output.shape[1]
+        axis = position_axis(site.axes)
+        return None if axis is None else self.kept.sites[site].shape[axis]
+
+    def output(self, places: Places) -> Tensor:
+        assert self.kept.output is not None
+        return take(self.kept.output, places)
+
+    def site(self, site: Site, places: Places | None) -> Tensor:
+        value, axis = self.kept.sites[site], position_axis(site.axes)
+        return value[:, None] if places is None or axis is None else take(value.transpose(1, axis), places)
+
+    def other(self, run: str, places: Places) -> Tensor:
+        return take(self.runner.logits(run), places)
 
 
 def executed(experiment: Experiment) -> tuple[str, ...]:

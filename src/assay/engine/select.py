@@ -76,17 +76,16 @@ def edit_parts(edit: Edit, axes: Sequence[str], shape: torch.Size, scope: Scope,
     full = all(getattr(edit, name) is None for name in ("head", "dims", "examples", "step")) and where is None
     if full:
         return [Part(None, tuple(range(shape[0] if shape else 1)))]
-    batch = [b for b, row in enumerate(scope.rows) if edit.examples is None or row in _examples(edit, scope)]
+    batch = [b for b, row in enumerate(scope.rows) if edit.examples is None or row in edited_examples(edit, scope)]
     selected = {b: _positions(where, axes, shape, scope, b, edit.step) for b in batch}
     return _rectangles(selected, axes, shape, edit)
 
 
-def _examples(edit: Edit, scope: Scope) -> list[int]:
-    return (
-        resolve_indices(edit.examples, size=max(scope.rows) + 1, axis="example")
-        if isinstance(edit.examples, Slice)
-        else ([edit.examples] if isinstance(edit.examples, int) else list(edit.examples or ()))
-    )
+def edited_examples(edit: Edit, scope: Scope) -> list[int]:
+    """The examples of the input that an edit with `examples` means."""
+    if isinstance(edit.examples, Slice):
+        return resolve_indices(edit.examples, size=max(scope.rows) + 1, axis="example")
+    return [edit.examples] if isinstance(edit.examples, int) else list(edit.examples or ())
 
 
 def position_axis(axes: Sequence[str]) -> int | None:

@@ -1,0 +1,90 @@
+"""Numbers of an experiment by variable and place, filled in as they come, labelled at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray
+from torch import Tensor
+
+from assay.engine.rows import merge
+from assay.engine.select import position_axis
+from assay.experiments.experiment import Experiment
+from assay.models.structure import Site
+
+Captured = Iterable[tuple[str, Site, Tensor]]
+"""What the captures of a run have kept: (label, site, tensor)."""
+
+
+class Table:
+    """Numbers by variable and place."""
+
+    def __init__(self, experiment: Experiment, along: Mapping[str, list[int | float | str]]) -> None:
+        self.experiment, self.along = experiment, along
+        self.parts: dict[str, dict[tuple[int, ...], list[tuple[Sequence[int], Tensor]]]] = {}
+        self.dims: dict[str, tuple[str, ...]] = {}
+
+    def metric(self, label: str, index: tuple[int, ...], rows: Sequence[int], values: Tensor) -> None:
+        """A metric of one variant (`index` is its place; empty for runs that do not vary) for some examples."""
+        self._store(label, index, rows, values, ("example", "pos", "head"))
+
+    def captures(self, run: str, index: tuple[int, ...], rows: Sequence[int], captured: Captured) -> None:
+        """Captured tensors of one variant's run."""
+        for label, site, tensor in captured:
+            inner = tuple(
+                "position" if a in ("pos", "query") else f"{a}_" if a in self.along else a for a in site.axes[1:]
+            )
+            label = label if run == self.experiment.main else f"{run}.{label}"
+            self._store(label, index, rows, tensor, ("example", *inner), ragged=position_axis(site.axes))
+
+    def _store(
+        self,
+        label: str,
+        index: tuple[int, ...],
+        rows: Sequence[int],
+        values: Tensor,
+        dims: tuple[str, ...],
+        ragged: int | None = None,
+    ) -> None:
+        inner = tuple(f"{d}_" if d in self.along and d != "example" else d for d in dims[: values.ndim])
+        self.dims[label] = ((*self.along, *inner) if index else inner) if self.along else inner
+        self.parts.setdefault(label, {}).setdefault(index, []).append((rows, values.detach().cpu()))
+
+    def dataset(self) -> xarray.Dataset:
+        """All variables with their coordinates and reductions over examples done as the metrics ask."""
+        reductions = {m.name or m.kind: m.reduce_examples for m in self.experiment.metrics}
+        variables = {label: self._variable(label, reductions.get(label, "none")) for label in self.parts}
+        used = {d for v in variables.values() for d in v.dims}
+        return xarray.Dataset(variables, coords={name: values for name, values in self.along.items() if name in used})
+
+    def _variable(self, label: str, reduce: str) -> xarray.Variable:
+        cells = self.parts[label]
+        merged = {
+            i: merge(parts, ragged=tuple(range(1, parts[0][1].ndim))).double().numpy() for i, parts in cells.items()
+        }
+        dims = self.dims[label]
+        sizes = tuple(len(v) for v in self.along.values()) if () not in merged else ()
+        inner = tuple(max(a.shape[k] for a in merged.values()) for k in range(next(iter(merged.values())).ndim))
+        whole = np.full(sizes + inner, np.nan)
+        for index, array in merged.items():
+            cell = whole[index] if index else whole
+            cell[tuple(slice(0, n) for n in array.shape)] = array
+        return _reduced(whole, dims, reduce, single=self._single(label))
+
+    def _single(self, label: str) -> bool:
+        main = self.experiment.run(self.experiment.main).input
+        metric = next((m for m in self.experiment.metrics if (m.name or m.kind) == label), None)
+        name = main if metric is None or metric.run is None else self.experiment.run(metric.run).input
+        return self.experiment.inputs[name].single
+
+
+def _reduced(whole: np.ndarray[Any, Any], dims: tuple[str, ...], reduce: str, *, single: bool) -> xarray.Variable:
+    axis = dims.index("example")
+    left = tuple(d for d in dims if d != "example")
+    if single:
+        return xarray.Variable(left, whole.take(0, axis))
+    if reduce == "none":
+        return xarray.Variable(dims, whole)
+    return xarray.Variable(left, getattr(np, f"nan{reduce}")(whole, axis=axis))
