@@ -50,7 +50,8 @@ class Tapping:
         self.network = network
         ordered = list(actions)
         self.changes = [a for a in ordered if a.change is not None]
-        self.keeps = [a for a in ordered if a.change is None]
+        # a derived site's tensor takes the place of the native one, so direct sites at the same port come after it
+        self.keeps = sorted((a for a in ordered if a.change is None), key=lambda a: a.attach and not a.site.tap.derived)
         self.by_port: dict[Port, list[Action]] = {}
         for action in (*self.changes, *self.keeps):
             self.by_port.setdefault(action.site.tap.port, []).append(action)
@@ -169,7 +170,8 @@ class Tapping:
                 self.overrides[action.site] = changed
             return tap.write(here, value, changed, run)
         if action.attach:
-            value = value if value.requires_grad else value.detach().requires_grad_()
+            # a tensor of its own: the native one may have other readers (a residual beside the branch that is tapped)
+            value = value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
             here = tap.attach(here, value, run)
         if action.keep is not None:
             action.keep(value)

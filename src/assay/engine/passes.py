@@ -42,7 +42,7 @@ def forward(
     from.
     """
     kept = Kept(None)
-    attached = set(attach)
+    attached = dict.fromkeys(attach)
 
     def keeper(site: Site) -> Any:
         def store(value: Tensor) -> None:
