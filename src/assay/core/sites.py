@@ -41,9 +41,21 @@ _TL_LAYER = MappingProxyType(
         "attn.hook_z": "z", "attn.hook_result": "head_out", "mlp.hook_pre": "mlp_pre",
         "mlp.hook_pre_linear": "mlp_up", "mlp.hook_post": "mlp_post", "hook_in": "resid_pre", "hook_out": "resid_post",
         "hook_cross_attn_out": "cross_attn_out", "hook_resid_mid_cross": "resid_mid_cross",
-        "attn.hook_out": "attn_out", "mlp.hook_out": "mlp_out",
+        "attn.hook_out": "attn_out", "mlp.hook_out": "mlp_out", "attn.hook_in": "attn_in", "mlp.hook_in": "mlp_in",
+        "ln1.hook_out": "attn_in", "ln2.hook_out": "mlp_in", "ln1_post.hook_out": "attn_out",
+        "ln2_post.hook_out": "mlp_out",
     }
 )  # fmt: skip
+_CROSS = {name: f"cross_{name}" for name in ("q", "k", "v", "scores", "pattern", "z", "head_out")}
+_TL_DECODER = MappingProxyType(
+    {
+        **{n: ours for n, ours in _TL_LAYER.items() if not n.startswith("ln2")},
+        **{f"cross_{n}": _CROSS[ours] for n, ours in _TL_LAYER.items() if ours in _CROSS},
+        "ln2.hook_normalized": "cross_attn_in", "ln2.hook_out": "cross_attn_in", "cross_attn.hook_out": "cross_attn_out",
+        "ln3.hook_normalized": "mlp_in", "ln3.hook_out": "mlp_in", "ln3.hook_scale": "mlp_norm_scale",
+    }
+)  # fmt: skip
+"""In a decoder that attends to an encoder the second norm is that of cross-attention, and the third the MLP's."""
 _TL_MODEL = MappingProxyType(
     {
         "hook_embed": "embed", "embed.hook_out": "embed", "hook_pos_embed": "pos_embed",
@@ -66,7 +78,8 @@ ALIAS_NOTES = MappingProxyType(
         "blocks.L.hook_resid_post": "in a post-norm block (BERT) TransformerLens means the sum before the last norm; "
         "resid_post is what the block hands on, after it",
         "blocks.L.ln1.hook_normalized": "with folded norms TransformerLens leaves out the norm's weight; "
-        "attn_in is what attention reads",
+        "attn_in is what attention reads. In a post-norm block its ln1 is the norm after attention; "
+        "attn_in is the block's input there",
         "blocks.L.hook_attn_out": "where a norm follows attention, attn_out is what is really added to "
         "the residual stream",
         "blocks.L.attn.hook_k": "k and v have one entry for each key/value head, never repeated for query heads",
@@ -80,7 +93,7 @@ ALIAS_NOTES = MappingProxyType(
 
 _OURS = re.compile(r"^(?:(enc|dec|vision)\.)?(?:L(-?\d+)\.)?([a-z][a-z_]*)$")
 _NATIVE = re.compile(r"^native:(.+):(in|out)$")
-_TL = re.compile(r"^(?:(encoder|decoder)_)?blocks\.(\d+)\.(.+)$|^(encoder|decoder)\.(\d+)\.(hook_.+)$")
+_TL = re.compile(r"^(?:(encoder|decoder)_)?blocks\.(\d+)\.(.+)$|^(encoder|decoder)\.(\d+)\.(.+)$")
 _NNTERP = re.compile(r"^([a-z_]+)\[(-?\d+)\]$")
 _INTERP_ENGINE = re.compile(r"^([a-z_]+)\.(\d+)$")
 
@@ -118,9 +131,9 @@ class SiteName:
 
 @lru_cache(maxsize=65536)
 def _parse(text: str) -> SiteName:
-    if match := _NATIVE.match(text):
+    if match := _NATIVE.fullmatch(text):
         return SiteName(match[2], native=match[1])
-    if match := _OURS.match(text):
+    if match := _OURS.fullmatch(text):
         return _ours(text, *match.groups())
     if (alias := _alias(text)) is not None:
         return alias
@@ -151,11 +164,14 @@ def _ours(text: str, stack: str | None, layer: str | None, name: str) -> SiteNam
 def _alias(text: str) -> SiteName | None:
     if text in _TL_MODEL:
         return SiteName(_TL_MODEL[text])
-    if (match := _TL.match(text)) and (name := _TL_LAYER.get(match[3] or match[6])):
+    if match := _TL.fullmatch(text):
         side = match[1] or match[4]
+        name = (_TL_DECODER if side == "decoder" else _TL_LAYER).get(match[3] or match[6])
+        if name is None:
+            return None
         return SiteName(name, int(match[2] or match[5]), stack=side[:3] if side else None)
-    if (match := _NNTERP.match(text)) and match[1] in _NNTERP_LAYER:
+    if (match := _NNTERP.fullmatch(text)) and match[1] in _NNTERP_LAYER:
         return SiteName(_NNTERP_LAYER[match[1]], int(match[2]))
-    if (match := _INTERP_ENGINE.match(text)) and match[1] in LAYER_SITES:
+    if (match := _INTERP_ENGINE.fullmatch(text)) and match[1] in LAYER_SITES:
         return SiteName(match[1], int(match[2]))
     return None
