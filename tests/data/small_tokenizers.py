@@ -19,11 +19,21 @@ PIECE = r"\d|[^\W\d]+|[^\w\s]"
 def word_level() -> PreTrainedTokenizerFast:
     """Every word of every family is one token, and so is every digit; spaces are no tokens."""
     texts = [text for name in tasks() if name != "induction" for text in _texts(name)]
-    pieces = sorted({piece for text in texts for piece in re.findall(PIECE, text)})
+    return _of_pieces(texts, PIECE)
+
+
+def two_digits(whole: tuple[str, ...]) -> PreTrainedTokenizerFast:
+    """Two digits are a token, and so are the years `whole`."""
+    pattern = "|".join([*whole, r"\d\d", PIECE])
+    return _of_pieces([*_texts("greater-than"), *whole, *(f"{year:02d}" for year in range(100))], pattern)
+
+
+def _of_pieces(texts: list[str], pattern: str) -> PreTrainedTokenizerFast:
+    pieces = sorted({piece for text in texts for piece in re.findall(pattern, text)})
     vocabulary = {piece: i for i, piece in enumerate(["[UNK]", *pieces])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(r"\s+"), "removed"), pre_tokenizers.Split(Regex(PIECE), "isolated")]
+        [pre_tokenizers.Split(Regex(r"\s+"), "removed"), pre_tokenizers.Split(Regex(pattern), "isolated")]
     )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
 

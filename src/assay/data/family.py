@@ -79,14 +79,16 @@ class Draw:
         """Two different rows."""
         return self.rng.sample(self.rows(lexicon, single=single, need=2), 2)
 
-    def joins(self, text: str, more: str) -> bool:
-        """Whether `more` is one token of its own after `text` (true when there is no tokenizer to ask)."""
+    def joining(self, text: str, options: tuple[str, ...]) -> tuple[str, ...]:
+        """The options that are one token of their own after `text` (all of them when there is no tokenizer to ask)."""
         if self.tokenizer is None:
-            return True
-        key = ("joins", text, more)
+            return options
+        key = ("joining", text, options)
         if key not in self.memory:
-            self.memory[key] = continuations(self.tokenizer, [(text, more)])[text, more] or ()
-        return len(self.memory[key]) == 1
+            found = continuations(self.tokenizer, [(text, option) for option in options])
+            self.memory[key] = tuple(option for option in options if len(found[text, option] or ()) == 1)
+        joined: tuple[str, ...] = self.memory[key]
+        return joined
 
 
 Make = Callable[[Template, Draw], Example | None]

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Verdict = Literal["can do", "weak", "cannot"]
+Verdict = Literal["can do", "partly", "cannot"]
 
 
 class Measurement(BaseModel):
@@ -52,7 +52,7 @@ class Measured(BaseModel):
     rows: tuple[Measurement, ...]
     """One for each family and split."""
     verdicts: dict[str, Verdict]
-    """For each family: can do, weak, or cannot."""
+    """For each family: can do, partly, or cannot."""
 
     def row(self, family: str, split: str = "all") -> Measurement | None:
         """One measurement, if it was made."""
@@ -79,6 +79,6 @@ def standing(family: str, tokenizer: str | None) -> list[str]:
 
 REMARKS: dict[Verdict, str] = {
     "can do": "can do",
-    "weak": "weak, read results with care",
-    "cannot": "cannot, not to be used as evidence",
+    "partly": "does it partly, read results with care",
+    "cannot": "cannot do it, not to be used as evidence",
 }

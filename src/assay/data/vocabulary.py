@@ -118,4 +118,5 @@ def special_ids(tokenizer: Tokenizer) -> frozenset[int]:
 def fingerprint(tokenizer: Tokenizer) -> str:
     """The same for two tokenizers with the same vocabulary that split a probe text alike."""
     probe = "When Mary and John went to the 1743 café, they'd\n\tsaid: def f(x): naïve"
-    return digest([sorted(tokenizer.get_vocab().items()), encode(tokenizer, [probe])[0].ids])
+    tokens, ids = zip(*sorted(tokenizer.get_vocab().items()), strict=True)
+    return digest(["\0".join(tokens), "\0".join(map(str, ids)), encode(tokenizer, [probe])[0].ids])

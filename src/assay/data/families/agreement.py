@@ -10,7 +10,7 @@ from assay.data.example import Example
 from assay.data.family import Draw, Family, Make, register
 from assay.data.lexicon import SPLITS
 from assay.data.template import Template, contrast, templates
-from assay.data.words.things import NOUNS
+from assay.data.wordlists.things import NOUNS
 
 SINGULAR = (" is", " was", " has")
 PLURAL = (" are", " were", " have")

@@ -10,8 +10,8 @@ from assay.data.example import Example
 from assay.data.family import Draw, Family, register
 from assay.data.lexicon import Lexicon
 from assay.data.template import Template, contrast
-from assay.data.words.facts import OPPOSITES, VERBS
-from assay.data.words.things import ANIMALS, NOUNS, OBJECTS
+from assay.data.wordlists.facts import OPPOSITES, VERBS
+from assay.data.wordlists.things import ANIMALS, NOUNS, OBJECTS
 
 POOL = Lexicon(
     "common words",

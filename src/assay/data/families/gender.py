@@ -9,7 +9,7 @@ from assay.data.example import Example
 from assay.data.family import Draw, Family, register
 from assay.data.lexicon import SPLITS
 from assay.data.template import Template, contrast, templates
-from assay.data.words.people import MEN, PRAISE, ROLES, WOMEN
+from assay.data.wordlists.people import MEN, PRAISE, ROLES, WOMEN
 
 TEXTS = {
     "train": (

@@ -1,8 +1,9 @@
 """Greater-than: "The war lasted from the year 1743 to the year 17" → a later year.
 
-With a tokenizer that has two-digit tokens the answers are the later two-digit years; with one that splits digits (or
-without any), the next token is the tens digit, and the answers are the greater ones; the equal digit is neither right
-nor wrong. The counterfactual starts in the year 01, as in Hanna et al. 2023, arXiv:2305.00586.
+With a tokenizer that has two-digit tokens the answers are the later two-digit years that are tokens of their own there;
+with one that splits digits (or without any), the next token is the tens digit, and the answers are the greater ones;
+the equal digit is neither right nor wrong. The counterfactual starts in the year 01, as in Hanna et al. 2023,
+arXiv:2305.00586; after it every tens digit can be right, so one-digit answers claim nothing about it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from assay.data.example import Example
 from assay.data.family import Draw, Family, register
 from assay.data.lexicon import SPLITS, words
 from assay.data.template import Template, contrast, templates
-from assay.data.words.things import EVENTS
+from assay.data.wordlists.things import EVENTS
 
 CENTURIES = words("centuries", "17 18 16 15 13 19 14 12")
 TEXTS = {
@@ -33,7 +34,10 @@ TEXTS = {
 }
 
 
-def make(template: Template, draw: Draw) -> Example:
+YEARS = tuple(f"{year:02d}" for year in range(100))
+
+
+def make(template: Template, draw: Draw) -> Example | None:
     """One pair of prompts."""
     century = draw.rng.choice(CENTURIES.part(draw.split))
     event = draw.pick(EVENTS)
@@ -44,8 +48,11 @@ def make(template: Template, draw: Draw) -> Example:
         {**values, "tens": str(start // 10), "units": str(start % 10)},
         {**values, "tens": "0", "units": "1"},
     )
-    right, wrong = _answers(start, two_digits=draw.tokenizer is not None and draw.joins(first[-12:], "43"))
-    early, too_early = _answers(1, two_digits=len(right[0]) == 2)
+    years = draw.joining(first[-12:], YEARS) if draw.tokenizer is not None else ()
+    right, wrong = _years(start, years) if years else _tens(start)
+    early, too_early = _years(1, years) if years else ((), ())
+    if not (right and wrong):
+        return None
     return Example(
         clean=first,
         corrupt=second,
@@ -58,12 +65,14 @@ def make(template: Template, draw: Draw) -> Example:
     )
 
 
-def _answers(start: int, *, two_digits: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if two_digits:
-        later, earlier = range(start + 1, 100), range(start, -1, -1)
-        return tuple(f"{year:02d}" for year in later), tuple(f"{year:02d}" for year in earlier)
+def _years(start: int, years: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Later years, nearest first, and the year itself with the earlier ones, latest first."""
+    return tuple(y for y in years if int(y) > start), tuple(y for y in reversed(years) if int(y) <= start)
+
+
+def _tens(start: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     tens = start // 10
-    return tuple(str(d) for d in range(tens + 1, 10)), tuple(str(d) for d in range(tens - 1, -1, -1)) or ("0",)
+    return tuple(str(d) for d in range(tens + 1, 10)), tuple(str(d) for d in range(tens - 1, -1, -1))
 
 
 register(

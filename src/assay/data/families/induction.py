@@ -1,9 +1,9 @@
 """Induction: a random sequence of tokens, then the same again up to some place; the answer is what came next before.
 
-Counterfactual `target`: the token that would be copied is another one in both places where it counts, so the answer
-flips with one token changed; `half`: the first half is unrelated, so there is nothing to copy. Prompts are token ids:
-no words, no grammar, nothing else to predict from. Tokens are whole words where the vocabulary has enough. Works
-without a tokenizer when given a vocabulary size. Source: Olsson et al. 2022, arXiv:2209.11895.
+Counterfactual `target`: the token that would be copied is another one, so the answer flips with one token changed;
+`half`: the first half is unrelated, so there is nothing to copy. Prompts are token ids: no words, no grammar, nothing
+else to predict from. Tokens are whole words where the vocabulary has enough. Works without a tokenizer when given a
+vocabulary size. Source: Olsson et al. 2022, arXiv:2209.11895.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from assay.data.example import Example
 from assay.data.family import Draw, Family, register
 from assay.data.lexicon import SPLITS
 from assay.data.template import Template, contrast
-from assay.data.words.people import NAMES
-from assay.data.words.things import OBJECTS, VENUES
+from assay.data.wordlists.people import NAMES
+from assay.data.wordlists.things import OBJECTS, VENUES
 
 TEXTS = {
     "train": (

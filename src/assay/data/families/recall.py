@@ -9,7 +9,7 @@ from assay.data.example import Example
 from assay.data.family import Draw, Family, register
 from assay.data.lexicon import SPLITS
 from assay.data.template import Template, contrast, templates
-from assay.data.words.things import COLOURS, OBJECTS
+from assay.data.wordlists.things import COLOURS, OBJECTS
 
 TEXTS = {
     "train": (

@@ -13,8 +13,8 @@ from assay.data.example import Example
 from assay.data.family import Draw, Family, Make, register
 from assay.data.lexicon import SPLITS, Lexicon
 from assay.data.template import Template, contrast, templates
-from assay.data.words.facts import COUNTRIES, LANDMARKS, LANGUAGES, OPPOSITES, VERBS
-from assay.data.words.things import NOUNS
+from assay.data.wordlists.facts import COUNTRIES, LANDMARKS, LANGUAGES, OPPOSITES, VERBS
+from assay.data.wordlists.things import NOUNS
 
 Texts = Mapping[str, tuple[str, ...]]
 
@@ -120,7 +120,7 @@ _register(
             "People who live in {subject} live in the country of",
             "{subject}, the capital of",
             "Question: {subject} is the capital of which country?\nAnswer:",
-            "She moved to {subject}, the largest city in",
+            "She moved to {subject}, a beautiful city in",
         ),
     },
 )

@@ -60,7 +60,7 @@ STATEMENTS = {
     "train": (
         "I thought the {topic} was {adjective}. I {verb} it.",
         "The {topic} was {adjective} and everyone {verb} it.",
-        "What a {adjective} {topic}! We {verb} every minute.",
+        "A very {adjective} {topic}! We {verb} every minute.",
     ),
     "validation": (
         "My friends {verb} the {topic}: they found it {adjective}.",

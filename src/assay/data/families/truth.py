@@ -15,8 +15,8 @@ from assay.data.example import Example
 from assay.data.family import Draw, Family, Make, register
 from assay.data.lexicon import SPLITS, words
 from assay.data.template import Template, contrast, templates
-from assay.data.words.facts import CITIES
-from assay.data.words.things import ANIMALS, TOOLS
+from assay.data.wordlists.facts import CITIES
+from assay.data.wordlists.things import ANIMALS, TOOLS
 
 JUDGE = (" Is this statement true or false? It is", " true", " false")
 FACTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -31,9 +31,15 @@ FACTS: dict[str, dict[str, tuple[str, ...]]] = {
         "test": ("We found that {subject} is {no} more than {object}.", "{subject} does {no} come after {object}."),
     },
     "animals": {
-        "train": ("The {subject} is {no} a kind of {object}.", "Every {subject} is {no} a type of {object}."),
-        "validation": ("By its nature, a {subject} is {no} an example of {object}.",),
-        "test": ("People would {no} call a {subject} a sort of {object}.", "A {subject} does {no} count as {object}."),
+        "train": (
+            "The {subject} is {no} a kind of {object}.",
+            "Everyone knows the {subject} is {no} a type of {object}.",
+        ),
+        "validation": ("By its nature, the {subject} is {no} some sort of {object}.",),
+        "test": (
+            "People would {no} call the {subject} a sort of {object}.",
+            "The {subject} does {no} seem a kind of {object}.",
+        ),
     },
 }
 NUMBERS = words(
@@ -60,7 +66,7 @@ def _number(draw: Draw) -> Fact | None:
 
 
 def _kind(draw: Draw) -> Fact:
-    kinds = {"train": ("animal", "tool"), "validation": ("beast", "object"), "test": ("creature", "thing")}
+    kinds = {"train": ("animal", "product"), "validation": ("organism", "item"), "test": ("creature", "artifact")}
     right, wrong = kinds[draw.split]
     alive = draw.rng.random() < 0.5
     subject = draw.pick(ANIMALS if alive else TOOLS)

@@ -20,7 +20,7 @@ VENUES = words(
 )
 COLOURS = words(
     "colours",
-    "red blue green yellow black white brown purple orange pink gray gold silver violet crimson tan turquoise amber",
+    "red blue green yellow black white brown purple navy pink gray gold silver violet crimson tan turquoise copper",
 )
 NOUNS = table(
     "nouns with plurals",

@@ -102,7 +102,7 @@ LANGUAGES = table(
     Romania | Romanian
     Bulgaria | Bulgarian
     Serbia | Serbian
-    Wales | Welsh
+    Cambodia | Khmer
     Kenya | Swahili
     Indonesia | Indonesian
     """,
@@ -147,15 +147,15 @@ CITIES = table(
 LANDMARKS = table(
     "cities with landmarks",
     """
-    Paris | Eiffel Tower, Louvre, Notre Dame Cathedral, Arc de Triomphe, Moulin Rouge, Panthéon
+    Paris | Eiffel Tower, Louvre, Notre Dame Cathedral, Arc de Triomphe, Moulin Rouge
     London | Big Ben, Buckingham Palace, Tower Bridge, Westminster Abbey, Hyde Park, British Museum
     Rome | Colosseum, Trevi Fountain, Spanish Steps, Roman Forum, Pantheon, Sistine Chapel
-    Berlin | Brandenburg Gate, Reichstag, Berlin Wall, Checkpoint Charlie, Museum Island
+    Berlin | Brandenburg Gate, Reichstag, Checkpoint Charlie, Museum Island
     Moscow | Kremlin, Red Square, Bolshoi Theatre, Lenin Mausoleum, Gorky Park
     Athens | Parthenon, Acropolis, Temple of Zeus, Agora
     Beijing | Forbidden City, Temple of Heaven, Summer Palace, Tiananmen Square
     Sydney | Opera House, Harbour Bridge, Bondi Beach, Taronga Zoo
-    Washington | White House, Lincoln Memorial, Capitol Building, Pentagon, Washington Monument
+    Washington | White House, Lincoln Memorial, Capitol Building, Pentagon
     Istanbul | Blue Mosque, Hagia Sophia, Grand Bazaar, Topkapi Palace
     Chicago | Willis Tower, Wrigley Field, Millennium Park, Navy Pier, Sears Tower
     Tokyo | Skytree, Shibuya Crossing, Imperial Palace, Tsukiji Market

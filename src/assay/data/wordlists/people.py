@@ -9,7 +9,7 @@ WOMEN = words(
     Angela Rebecca Elizabeth Jennifer Jessica Michelle Amanda Melissa Lucy Diana Grace Sophie Olivia Charlotte Margaret
     Barbara Patricia Catherine Christine Victoria Caroline Claire Hannah Molly Ruth Martha Rose Eva Clara Ellen Julie
     Kathy Diane Anne Ann Carol Betty Sally Lily Chloe Zoe Nina Vera Sophia Isabella Samantha Natalie Heather Tina Wendy
-    Jill Lauren Megan Nicole Stephanie Andrea Cindy Donna Katherine Teresa Beth Kim Elena Carmen Rita Sara Ella
+    Jill Lauren Megan Nicole Stephanie Andrea Cindy Donna Katherine Teresa Beth Monica Elena Carmen Rita Sara Ella
     """,
 )
 MEN = words(
@@ -18,8 +18,8 @@ MEN = words(
     John Tom James Robert David Michael Paul Mark Peter Daniel Andrew George Kevin Brian Steven Jason Jeff Scott Eric
     Adam Jack Henry Simon Frank Charles William Thomas Richard Joseph Matthew Anthony Edward Ryan Jacob Justin Patrick
     Alexander Benjamin Samuel Nathan Stephen Gary Larry Dennis Arthur Albert Fred Harry Louis Carl Philip Alan Roger
-    Walter Martin Bruce Roy Ralph Eugene Oscar Victor Luke Max Leo Sam Ben Joe Bob Jim Mike Steve Dave Tim Ken Ron Greg
-    Josh Alex Nick Chris Ian Sean Keith Phil Doug Craig Todd Derek Neil Dylan Ethan Noah Logan Hugo Felix Oliver Aaron
+    Walter Martin Bruce Roy Ralph Eugene Oscar Victor Luke Max Leo Stanley Ben Joe Bob Jim Mike Steve Dave Tim Ken Ron Greg
+    Josh Jerry Nick Howard Ian Sean Keith Phil Doug Craig Todd Derek Neil Dylan Ethan Noah Logan Hugo Felix Oliver Aaron
     """,
 )
 NAMES = words("first names", " ".join(f"{w} {m}" for w, m in zip(WOMEN.entries, MEN.entries, strict=False)))
