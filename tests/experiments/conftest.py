@@ -71,6 +71,10 @@ class TinyFacts:
         assert isinstance(given, Texts)
         return [[w if i == 0 else f" {w}" for i, w in enumerate(text.split())] for text in given.texts]
 
+    def lengths(self, input_name: str) -> list[int] | None:
+        tokens = self.tokens(input_name)
+        return None if tokens is None else [len(row) for row in tokens]
+
     def split(self, text: str) -> list[str]:
         if not self.tokenizer:
             raise InputError("no tokenizer")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from assay.experiments.check import check
 from assay.experiments.experiment import Experiment
 from assay.experiments.inputs import Chats, Input, ModelInputs, Texts, Tokens
+from assay.experiments.network_facts import NetworkFacts
 from assay.models.network import Network
 from assay.models.prompts import Prompts, tokenise
 
@@ -29,4 +31,5 @@ def prompts_for(network: Network, value: Input) -> Prompts:
 
 
 def checked(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts]) -> None:
-    """Raise the first problem that can be known before running."""
+    """Raise what can be known to be wrong before running: one problem as it is, several as a list."""
+    check(experiment, NetworkFacts(network, prompts))

@@ -9,7 +9,7 @@ from assay.core.errors import AssayError, InputError, ShapeError
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.facts import Facts, SiteFacts
-from assay.experiments.places import Reader, axes_text
+from assay.experiments.places import Reader, axes_text, has_name
 from assay.experiments.positions import Slice
 from assay.experiments.sourced_edits import Mean, Patch, Resample
 
@@ -31,10 +31,11 @@ def source_problems(
         yield from _site_problems(edit, sites, facts)
     if isinstance(edit, Resample):
         yield from _resample_problems(edit, source)
-    if isinstance(edit, Patch) and edit.source_pos is not None:
-        yield from _place_problems(edit, target, source)
-    elif edit.pos is None or isinstance(edit.pos, Slice):
+    source_pos = edit.source_pos if isinstance(edit, Patch) else None
+    if source_pos is None and (edit.pos is None or isinstance(edit.pos, Slice)):
         yield from length_problems(str(edit), target, source)
+    else:
+        yield from _place_problems(edit, target, source)
 
 
 def count_problems(what: str, target: Reader, source: Reader) -> Iterator[AssayError]:
@@ -48,17 +49,23 @@ def count_problems(what: str, target: Reader, source: Reader) -> Iterator[AssayE
 
 def length_problems(what: str, target: Reader, source: Reader) -> Iterator[AssayError]:
     """Prompts of different length; both tokenisations of the first are shown, marked where they part."""
-    if target.tokens is None or source.tokens is None or target.name == source.name:
+    if target.lengths is None or source.lengths is None or target.name == source.name:
         return
-    for example in range(max(len(target.tokens), len(source.tokens))):
-        here, there = target.tokens[example % len(target.tokens)], source.tokens[example % len(source.tokens)]
-        if len(here) != len(there):
+    for example, own, other in _pairs(target, source):
+        if target.lengths[own] != source.lengths[other]:
+            here, there = target.tokens(own), source.tokens(other)
             yield InputError(
                 f"{what}: the prompts must line up token by token, and example {example} has {len(here)} tokens in "
                 f"{target.name!r} and {len(there)} in {source.name!r}.\n{parting((target.name, here), (source.name, there))}\n"
                 "Change the prompts, or choose positions by index or name (pos='subject')."
             )
             return
+
+
+def _pairs(target: Reader, source: Reader) -> Iterator[tuple[int, int, int]]:
+    """Each example with its number in both inputs; the single example of an input stands for all."""
+    here, there = target.given.examples, source.given.examples
+    return ((example, example % here, example % there) for example in range(max(here, there)))
 
 
 def parting(one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]]) -> str:
@@ -107,22 +114,36 @@ def _resample_problems(edit: Resample, source: Reader) -> Iterator[AssayError]:
         )
 
 
-def _place_problems(edit: Patch, target: Reader, source: Reader) -> Iterator[AssayError]:
-    if target.tokens is None or source.tokens is None:
+def _place_problems(edit: Edit, target: Reader, source: Reader) -> Iterator[AssayError]:
+    if target.lengths is None or source.lengths is None:
         return
-    for example in range(max(len(target.tokens), len(source.tokens))):
+    place = getattr(edit, "source_pos", None)
+    place = edit.pos if place is None else place
+    for example, own, other in _different_pairs(target, source, named=has_name(edit.pos) or has_name(place)):
         try:
-            here = target.positions(edit.pos, example % len(target.tokens))
-            there = source.positions(edit.source_pos, example % len(source.tokens))
+            here = len(target.positions(edit.pos, own))
+        except InputError:
+            return  # reported where the places themselves are checked
+        try:
+            there = len(source.beside(target, own).positions(place, other))
         except InputError as error:
-            yield InputError(f"{edit}: {error}")
+            yield InputError(f"{edit}: in {source.name!r}, {error}")
             return
-        if len(here) != len(there):
+        if here != there:
             yield InputError(
-                f"{edit}: pos selects {len(here)} positions of example {example} and source_pos {len(there)}: expected as "
-                "many."
+                f"{edit}: pos selects {here} positions of example {example} and source_pos {there}: expected as many."
             )
             return
+
+
+def _different_pairs(target: Reader, source: Reader, *, named: bool) -> Iterator[tuple[int, int, int]]:
+    """Pairs of examples in which a place may mean something else: one of each two lengths, all if it has a name."""
+    seen = set()
+    for example, own, other in _pairs(target, source):
+        key = (example,) if named else ((target.lengths or ())[own], (source.lengths or ())[other])
+        if key not in seen:
+            seen.add(key)
+            yield example, own, other
 
 
 def _site_problems(edit: Patch, sites: Sequence[SiteFacts], facts: Facts) -> Iterator[AssayError]:

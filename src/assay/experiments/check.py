@@ -1,6 +1,7 @@
 """What can be known to go wrong before anything runs: sites, places, shapes, prompts that do not line up, answers.
 
 `check` raises; `problems` lists. What needs no model (names, cycles, axes) is refused when the experiment is made.
+Cost: it grows with the number of edits and with the sum, not the product, of a sweep's axes; nothing of the model runs.
 """
 
 from __future__ import annotations
@@ -44,9 +45,12 @@ def problems(experiment: Experiment, facts: Facts) -> list[AssayError]:
     for name, run in experiment.runs.items():
         for edit in run.edits:
             for filled in _filled(edit, name, experiment):
-                found += _edit_problems(filled, name, experiment, facts)
+                found += _edit_problems(filled, name, experiment=experiment, facts=facts)
+                everywhere = _every_position(edit, filled, experiment)
+                aligned = filled.model_copy(update={"pos": None}) if everywhere else filled
+                found += _alignment_problems(aligned, name, experiment=experiment, facts=facts)
         for capture in run.captures:
-            found += _capture_problems(capture, name, experiment, facts)
+            found += _capture_problems(capture, name, experiment=experiment, facts=facts)
     for metric in experiment.metrics:
         found += metric_problems(metric, run=metric.run or experiment.main, experiment=experiment, facts=facts)
     if not found:
@@ -56,16 +60,17 @@ def problems(experiment: Experiment, facts: Facts) -> list[AssayError]:
 
 def _input_problems(experiment: Experiment, facts: Facts) -> Iterator[AssayError]:
     for name, given in experiment.inputs.items():
-        tokens = facts.tokens(name)
+        lengths = facts.lengths(name)
         for label, indices in given.positions.items():
-            for example, index in enumerate(indices if tokens is not None else ()):
-                length = len((tokens or ())[example])
-                if not -length <= index < length:
-                    yield InputError(
-                        f"the input {name!r}: its position {label!r} is {index} in example {example}, which has {length} "
-                        f"tokens: expected {-length} … {length - 1}."
-                    )
-                    break
+            if lengths is None:
+                continue
+            outside = next((i for i, at in enumerate(indices) if not -lengths[i] <= at < lengths[i]), None)
+            if outside is not None:
+                length = lengths[outside]
+                yield InputError(
+                    f"the input {name!r}: its position {label!r} is {indices[outside]} in example {outside}, which has "
+                    f"{length} tokens: expected {-length} … {length - 1}."
+                )
 
 
 def _axis_problems(experiment: Experiment, facts: Facts) -> Iterator[AssayError]:
@@ -76,44 +81,67 @@ def _axis_problems(experiment: Experiment, facts: Facts) -> Iterator[AssayError]
 
 
 def _filled(edit: Edit, run: str, experiment: Experiment) -> list[Edit]:
-    """The edit as a sweep's given values fill it in, one axis at a time; as it is without a sweep."""
+    """The edit as a sweep's given values fill it in, one axis at a time; as it is without a sweep.
+
+    Layers and heads are left open, which means all of them: `axes` checks those that the sweep names.
+    """
     if experiment.sweep is None or run not in experiment.swept():
         return [edit]
-    given = {axis.name: axis.values or (0,) for axis in experiment.sweep.axes if axis.name != "layer"}
-    given |= {axis.name: axis.values for axis in experiment.sweep.axes if axis.name == "layer" and axis.values}
+    given = {axis.name: axis.values or (0,) for axis in experiment.sweep.axes if axis.name not in ("layer", "head")}
+    given = {name: values for name, values in given.items() if edit.is_free(name)}
     first = {name: values[0] for name, values in given.items()}
     return [edit.at({**first, name: value}) for name, values in given.items() for value in values] or [edit]
 
 
-def _edit_problems(edit: Edit, run: str, experiment: Experiment, facts: Facts) -> Iterator[AssayError]:
+def _every_position(edit: Edit, filled: Edit, experiment: Experiment) -> bool:
+    """Whether a sweep fills in each position of the prompt."""
+    axes = experiment.sweep.axes if experiment.sweep else ()
+    return edit.pos is None and filled.pos is not None and any(a.name == "pos" and a.values is None for a in axes)
+
+
+def _edit_problems(edit: Edit, run: str, *, experiment: Experiment, facts: Facts) -> Iterator[AssayError]:
     try:
-        sites = [] if edit.site == ANY_SITE else list(facts.sites(edit.site))
+        sites = [] if edit.site == ANY_SITE else _swept_layers(facts.sites(edit.site), edit, run, experiment)
     except SiteError as error:
         yield SiteError(f"{edit}: {error}")
         return
     reader = Reader.of(experiment, run, facts)
     what = f"{edit}"
     yield from example_problems(what, edit.examples, reader)
+    if sites and any(on_prompt(site, edit.site) for site in sites):
+        yield from position_problems(what, edit.pos, reader=reader, examples=edit.examples)
     for site in _different(sites):
         if not site.writable:
             yield SiteError(f"{what}: {edit.site!r} can be read and not changed in this model. Choose a writable site.")
-        filled = edit.model_copy(update={"head": None}) if _swept_head(edit, site, experiment, run) else edit
-        yield from head_problems(what, filled.head, site)
+        yield from head_problems(what, edit.head, site)
         yield from dim_problems(what, edit.dims, site)
         yield from site_position_problems(what, edit.pos, site)
-        if on_prompt(site, edit.site):
-            yield from position_problems(what, edit.pos, reader, edit.examples)
-        yield from value_problems(filled, site, edit.site, reader)
+        yield from value_problems(_with_one_head(edit, site, run, experiment), site, name=edit.site, reader=reader)
+
+
+def _alignment_problems(edit: Edit, run: str, *, experiment: Experiment, facts: Facts) -> Iterator[AssayError]:
+    if edit.source_run is None or edit.site == ANY_SITE:
+        return
     try:
-        yield from source_problems(edit, sites, run=run, experiment=experiment, facts=facts)
+        yield from source_problems(edit, facts.sites(edit.site), run=run, experiment=experiment, facts=facts)
     except SiteError as error:
-        yield SiteError(f"{what}: {error}")
+        yield SiteError(f"{edit}: {error}")
 
 
-def _swept_head(edit: Edit, site: SiteFacts, experiment: Experiment, run: str) -> bool:
-    """A head filled in by the sweep is not given to edits at sites without heads; `axes` checks the others."""
+def _swept_layers(sites: Sequence[SiteFacts], edit: Edit, run: str, experiment: Experiment) -> list[SiteFacts]:
+    """Of the sites that an edit means, those in the layers that a sweep names, if it names any."""
+    if experiment.sweep is None or run not in experiment.swept() or not edit.every_layer:
+        return list(sites)
+    named = next((axis.values for axis in experiment.sweep.axes if axis.name == "layer"), None)
+    return [site for site in sites if named is None or site.layer in named]
+
+
+def _with_one_head(edit: Edit, site: SiteFacts, run: str, experiment: Experiment) -> Edit:
+    """The edit as a sweep over heads fills it in at a site that has them: with one head, whichever it is."""
     swept = experiment.sweep is not None and run in experiment.swept() and "head" in experiment.sweep.names
-    return swept and head_axis(site) is None
+    if not swept or not edit.is_free("head") or head_axis(site) is None:
+        return edit
+    return edit.model_copy(update={"head": 0})
 
 
 def _different(sites: Sequence[SiteFacts]) -> list[SiteFacts]:
@@ -121,7 +149,7 @@ def _different(sites: Sequence[SiteFacts]) -> list[SiteFacts]:
     return list({(site.axes, tuple(sorted(site.sizes.items())), site.writable): site for site in sites}.values())
 
 
-def _capture_problems(capture: Capture, run: str, experiment: Experiment, facts: Facts) -> Iterator[AssayError]:
+def _capture_problems(capture: Capture, run: str, *, experiment: Experiment, facts: Facts) -> Iterator[AssayError]:
     what = f"the capture {capture.label!r}"
     try:
         sites = facts.sites(capture.site)
@@ -132,7 +160,7 @@ def _capture_problems(capture: Capture, run: str, experiment: Experiment, facts:
     for site in _different(sites):
         yield from head_problems(what, capture.head, site)
         yield from site_position_problems(what, capture.pos, site)
-        if on_prompt(site, capture.site):
-            yield from position_problems(what, capture.pos, reader)
+    if any(on_prompt(site, capture.site) for site in sites):
+        yield from position_problems(what, capture.pos, reader=reader)
     if isinstance(capture, GradCapture):
         yield from metric_problems(capture.of, run=run, experiment=experiment, facts=facts)

@@ -141,12 +141,12 @@ def _can_take_head(edit: Edit, along: Mapping[str, Sequence[object]], facts: Fac
 def _prompt_length(experiment: Experiment, facts: Facts) -> int:
     lengths: set[int] = set()
     for name in experiment.swept():
-        tokens = facts.tokens(experiment.run(name).input)
-        if tokens is None:
+        counts = facts.lengths(experiment.run(name).input)
+        if counts is None:
             raise ExperimentError(
                 "this input has no tokens to count: give the sweep its positions, over={'pos': [...]}."
             )
-        lengths.update(len(row) for row in tokens)
+        lengths.update(counts)
     if len(lengths) != 1:
         raise ExperimentError(
             f"the prompts that are swept have {' or '.join(map(str, sorted(lengths)))} tokens, so their positions do "

@@ -41,6 +41,9 @@ class Facts(Protocol):
     def tokens(self, input_name: str) -> Sequence[Sequence[str]] | None:
         """The tokens of each example of an input, as text; None if it has none, as pixels do."""
 
+    def lengths(self, input_name: str) -> Sequence[int] | None:
+        """The number of tokens of each example of an input; None if it has none."""
+
     def split(self, text: str) -> Sequence[str]:
         """The tokens of an answer, as text. InputError without a tokenizer."""
 

@@ -24,9 +24,9 @@ def metric_problems(metric: Metric, *, run: str, experiment: Experiment, facts: 
     reader = Reader.of(experiment, run, facts)
     if isinstance(metric, SiteMetric):
         yield from _site_problems(what, metric, facts)
-    if isinstance(metric, Loss) and reader.tokens is None:
+    if isinstance(metric, Loss) and reader.lengths is None:
         yield ExperimentError(f"{what} needs token ids, and the input {reader.name!r} has none.")
-    yield from position_problems(what, metric.pos, reader)
+    yield from position_problems(what, metric.pos, reader=reader)
     for field, value in metric.asks.items():
         yield from _answer_problems(what, metric, field, value, reader=reader, facts=facts)
     if metric.other_run is not None:

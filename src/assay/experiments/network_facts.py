@@ -25,9 +25,16 @@ class NetworkFacts:
     def tokens(self, input_name: str) -> list[list[str]] | None:
         """The tokens of each example of an input, as text; None if it has none, as pixels do."""
         prompts = self.prompts[input_name]
-        if prompts.tensors is not None and not {"input_ids", "decoder_input_ids"} & set(prompts.tensors):
+        if self.lengths(input_name) is None:
             return None
         return [prompts.strings(self.network.tokenizer, row) for row in range(len(prompts))]
+
+    def lengths(self, input_name: str) -> tuple[int, ...] | None:
+        """The number of tokens of each example; None if it has none, or an encoder's and a decoder's of their own."""
+        prompts = self.prompts[input_name]
+        if prompts.tensors is not None and len({"input_ids", "decoder_input_ids"} & set(prompts.tensors)) != 1:
+            return None
+        return prompts.lengths
 
     def split(self, text: str) -> list[str]:
         """The tokens of an answer, as text."""

@@ -1,9 +1,13 @@
-"""Whether the positions, heads, dims and examples that an edit, a capture or a metric names exist at its site."""
+"""Whether the positions, heads, dims and examples that an edit, a capture or a metric names exist at its site.
+
+Examples that cannot differ in the answer (those of one length, where no name is involved) are looked at once, so that
+the cost does not grow with the number of examples.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.core.errors import AssayError, ExperimentError, InputError
@@ -11,7 +15,7 @@ from assay.core.sites import SiteName
 from assay.experiments.experiment import Experiment
 from assay.experiments.facts import Facts, SiteFacts, head_axis, position_axis
 from assay.experiments.inputs import Input
-from assay.experiments.positions import resolve, resolve_indices
+from assay.experiments.positions import Slice, resolve, resolve_indices
 
 
 @dataclass(frozen=True)
@@ -20,23 +24,46 @@ class Reader:
 
     name: str
     given: Input
-    tokens: Sequence[Sequence[str]] | None
+    lengths: Sequence[int] | None
+    """Tokens of each example, None if it has none."""
+    facts: Facts
 
     @classmethod
     def of(cls, experiment: Experiment, run: str, facts: Facts) -> Reader:
         """The input of a run."""
         name = experiment.run(run).input
-        return cls(name, experiment.inputs[name], facts.tokens(name))
+        return cls(name, experiment.inputs[name], facts.lengths(name), facts)
 
-    @property
-    def lengths(self) -> tuple[int, ...] | None:
-        """Tokens of each example, None if it has none."""
-        return None if self.tokens is None else tuple(len(row) for row in self.tokens)
+    def tokens(self, example: int) -> Sequence[str]:
+        """The tokens of one example as text, to be shown; it must have tokens."""
+        return (self.facts.tokens(self.name) or ())[example]
 
     def positions(self, pos: Any, example: int) -> list[int]:
         """The indices that `pos` means in one example; it must have tokens."""
         length = (self.lengths or ())[example]
         return resolve(pos, length=length, named=self.given.positions, example=example)
+
+    def beside(self, target: Reader, example: int) -> Reader:
+        """This input as a source for one example of another: a name that it does not define is the other's index."""
+        names = {name: indices[example] for name, indices in target.given.positions.items()}
+        own = self.given.positions
+        lent = {name: (at,) * self.given.examples for name, at in names.items() if name not in own}
+        return self if not lent else replace(self, given=self.given.model_copy(update={"positions": {**lent, **own}}))
+
+    def different(self, pos: Any, examples: Any = None) -> list[int]:
+        """Those of `examples` in which `pos` may mean different positions: one of each length, all if it has names."""
+        chosen = resolve_indices(examples, size=self.given.examples, axis="example")
+        if self.lengths is None or has_name(pos):
+            return chosen
+        first = {self.lengths[example]: example for example in reversed(chosen)}
+        return sorted(first.values())
+
+
+def has_name(pos: Any) -> bool:
+    """Whether a selection of positions mentions a name."""
+    if isinstance(pos, Slice):
+        return isinstance(pos.start, str) or isinstance(pos.stop, str)
+    return any(isinstance(item, str) for item in (pos if isinstance(pos, tuple) else (pos,)))
 
 
 def on_prompt(site: SiteFacts, name: str) -> bool:
@@ -45,12 +72,12 @@ def on_prompt(site: SiteFacts, name: str) -> bool:
     return position_axis(site) is not None and parsed.stack is None and parsed.native is None
 
 
-def position_problems(what: str, pos: Any, reader: Reader, examples: Any = None) -> Iterator[AssayError]:
+def position_problems(what: str, pos: Any, *, reader: Reader, examples: Any = None) -> Iterator[AssayError]:
     """A position that some example's prompt does not have; the first such example is named."""
-    if reader.lengths is None:
+    if reader.lengths is None or pos is None:
         return
     try:
-        for example in resolve_indices(examples, size=reader.given.examples, axis="example"):
+        for example in reader.different(pos, examples):
             reader.positions(pos, example)
     except InputError as error:
         yield InputError(f"{what}: {error}")
@@ -73,23 +100,23 @@ def head_problems(what: str, head: Any, site: SiteFacts) -> Iterator[AssayError]
             "has heads, such as z, q, k, v, pattern or head_out."
         )
         return
-    yield from _index_problems(what, head, site.sizes[axis], axis)
+    yield from _index_problems(what, head, size=site.sizes[axis], axis=axis)
 
 
 def dim_problems(what: str, dims: Any, site: SiteFacts) -> Iterator[AssayError]:
     """Entries of the last axis that are not there."""
     axis = site.axes[-1]
     if dims is not None and axis in site.sizes:
-        yield from _index_problems(what, dims, site.sizes[axis], axis)
+        yield from _index_problems(what, dims, size=site.sizes[axis], axis=axis)
 
 
 def example_problems(what: str, examples: Any, reader: Reader) -> Iterator[AssayError]:
     """Examples that the input does not have."""
     if examples is not None:
-        yield from _index_problems(what, examples, reader.given.examples, "example")
+        yield from _index_problems(what, examples, size=reader.given.examples, axis="example")
 
 
-def _index_problems(what: str, selection: Any, size: int, axis: str) -> Iterator[AssayError]:
+def _index_problems(what: str, selection: Any, *, size: int, axis: str) -> Iterator[AssayError]:
     try:
         resolve_indices(selection, size=size, axis=axis)
     except InputError as error:

@@ -17,10 +17,12 @@ Size = tuple[str, int | None]
 """An axis with its size, None where it varies between examples."""
 
 
-def value_problems(edit: Edit, site: SiteFacts, name: str, reader: Reader) -> Iterator[AssayError]:
-    """A value, vector, set of directions or basis that does not fit."""
+def value_problems(edit: Edit, site: SiteFacts, *, name: str, reader: Reader) -> Iterator[AssayError]:
+    """A value, vector, set of directions or basis that does not fit. `name` is the site as the edit names it."""
+    if not isinstance(edit, Set | Add | ProjectOut | Swap):
+        return
     try:
-        sizes = selected(edit, site, name, reader)
+        sizes = selected(edit, site, name=name, reader=reader)
     except InputError:
         return  # reported where the places themselves are checked
     if isinstance(edit, Set) and isinstance(edit.value, Attachment):
@@ -33,28 +35,33 @@ def value_problems(edit: Edit, site: SiteFacts, name: str, reader: Reader) -> It
         yield from _width(edit, "basis", edit.basis.shape, sizes[-1], axis=0)
 
 
-def selected(edit: Edit, site: SiteFacts, name: str, reader: Reader) -> list[Size]:
+def selected(edit: Edit, site: SiteFacts, *, name: str, reader: Reader) -> list[Size]:
     """The axes of the part that the edit changes, with their sizes."""
-    sizes = [_size(axis, edit, site, name, reader) for axis in site.axes]
+    sizes = [_size(axis, edit, site, on=reader if on_prompt(site, name) else None) for axis in site.axes]
+    sizes[0] = _batch(edit, reader) if site.axes[0] == "batch" else sizes[0]
     last, full = sizes[-1]
     if edit.dims is not None and full is not None:
         sizes[-1] = (last, len(resolve_indices(edit.dims, size=full, axis=last)))
     return sizes
 
 
-def _size(axis: str, edit: Edit, site: SiteFacts, name: str, reader: Reader) -> Size:
+def _batch(edit: Edit, reader: Reader) -> Size:
+    """Examples are run in groups of equal length, so their number is known only if there is one group."""
     examples = resolve_indices(edit.examples, size=reader.given.examples, axis="example")
-    lengths = [reader.lengths[example] for example in examples] if reader.lengths and on_prompt(site, name) else []
-    if axis == "batch":
-        return ("example", len(examples) if len(set(lengths)) == 1 else None)
-    if axis in POSITION_AXES:
-        counts = {len(reader.positions(edit.pos, example)) for example in examples} if lengths else set()
-        return (axis, counts.pop() if len(counts) == 1 else None)
-    if axis == "key":
-        return (axis, lengths[0] if len(set(lengths)) == 1 else None)
+    lengths = {(reader.lengths or (0,) * reader.given.examples)[example] for example in examples}
+    return ("example", len(examples) if len(lengths) == 1 else None)
+
+
+def _size(axis: str, edit: Edit, site: SiteFacts, *, on: Reader | None) -> Size:
     if axis in HEAD_AXES:
         return (axis, len(resolve_indices(edit.head, size=site.sizes[axis], axis=axis)))
-    return (axis, site.sizes.get(axis))
+    if axis in site.sizes or axis not in (*POSITION_AXES, "key"):
+        return (axis, site.sizes.get(axis))
+    if on is None or on.lengths is None:
+        return (axis, None)
+    pos = None if axis == "key" else edit.pos
+    counts = {len(on.positions(pos, example)) for example in on.different(pos, edit.examples)}
+    return (axis, counts.pop() if len(counts) == 1 else None)
 
 
 def _broadcast(edit: Edit, what: str, shape: Sequence[int], sizes: Sequence[Size]) -> Iterator[AssayError]:
@@ -72,7 +79,8 @@ def _width(edit: Edit, what: str, shape: Sequence[int], last: Size, *, axis: int
     if size is not None and shape[axis] != size:
         expected = f"[k, {size}] or [{size}]" if axis == -1 else f"[{size}, k] or [{size}]"
         yield ShapeError(
-            f"{edit}: the {what} have shape {list(shape)}, and the selected part has {name} {size}. Expected {expected}."
+            f"{edit}: the {what} {'has' if what == 'basis' else 'have'} shape {list(shape)}, and the selected part has "
+            f"{name} {size}. Expected {expected}."
         )
 
 
