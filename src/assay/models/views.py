@@ -53,7 +53,9 @@ class Swap:
         return native.transpose(self.first, self.second)
 
     def write(self, native: Tensor, site: Tensor, frame: Frame) -> Tensor:
-        return site.transpose(self.first, self.second)
+        moved = site.transpose(self.first, self.second)
+        # the same numbers in another order in memory may be multiplied by another kernel, which rounds otherwise
+        return moved.contiguous() if native.is_contiguous() else moved
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,10 @@ class Scaled:
         return native * self.factor
 
     def write(self, native: Tensor, site: Tensor, frame: Frame) -> Tensor:
-        return torch.where(site == native * self.factor, native, site / self.factor)
+        carried = site / self.factor
+        # where nothing changed, the native number itself, which autograd still sees depend on the site
+        same = native.detach() + (carried - carried.detach()) if site.requires_grad else native
+        return torch.where(site == native * self.factor, same, carried)
 
 
 @dataclass(frozen=True)
