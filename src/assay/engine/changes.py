@@ -5,7 +5,7 @@ A change never writes in place, and gives back the very tensor when it changes n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -15,7 +15,7 @@ from assay.core.errors import ExperimentError
 from assay.core.seeds import generator
 from assay.engine.dictionary import read_dictionary
 from assay.engine.hooks import Change
-from assay.engine.select import Part, Scope, edit_parts
+from assay.engine.select import Part, Scope, edit_parts, position_axis
 from assay.experiments.edits import Edit
 from assay.experiments.given_edits import Add, Call, Clamp, Feature, Noise, ProjectOut, Scale, Set
 from assay.experiments.sourced_edits import Mean, Patch, Resample, Swap
@@ -33,6 +33,9 @@ class Sources(Protocol):
 
     def site(self, name: str) -> Site:
         """A site by name."""
+
+    def scope_of(self, run: str) -> Scope:
+        """The examples and positions of another run."""
 
 
 def bind(edit: Edit, site: Site, scope: Scope, sources: Sources) -> Change:
@@ -59,26 +62,33 @@ class Where:
         self.part, self.number, self.site, self.value = part, number, site, value
         self.scope, self.sources = scope, sources
 
-    def source(self, edit: Any, *, rows: Tensor | None = None) -> Tensor:
-        """The part of the source run's tensor that stands opposite this part."""
-        name = getattr(edit, "source_site", None)
+    def source(self, edit: Any, *, order: Sequence[int] | None = None) -> Tensor:
+        """The part of the source run's tensor that stands opposite this part; `order` are other examples to take."""
+        name, pos = getattr(edit, "source_site", None), getattr(edit, "source_pos", None)
         site = self.site if name is None else self.sources.site(name)
         given = self.sources.value(edit.source, site).to(self.value.device)
-        if rows is not None:
-            given = given[rows]
-        parts = edit_parts(edit, site.axes, given.shape, self._source_scope(given), getattr(edit, "source_pos", None))
-        if self.number >= len(parts):
-            raise ExperimentError(f"{edit}: the source selects no positions where the target does.")
-        return parts[self.number].get(given)
+        order = range(len(given)) if order is None else order
+        given = given if order == range(len(given)) else given[list(order)]
+        if self.part.index is None and pos is None:
+            return given
+        opposite = edit.model_copy(update={"examples": self.part.batch})
+        parts = edit_parts(opposite, site.axes, given.shape, self._opposite(edit.source, order), pos)
+        if len(parts) != 1:
+            raise ExperimentError(f"{edit}: the source selects other numbers of positions than the target.")
+        return parts[0].get(given)
 
-    def _source_scope(self, given: Tensor) -> Scope:
-        return Scope(self.scope.rows, self.scope.prompt, self.scope.named, 0, self.scope.prompt)
+    def _opposite(self, run: str, order: Sequence[int]) -> Scope:
+        """The source's scope, with the examples numbered as in the batch. A name that it lacks is the target's place."""
+        there, here = self.sources.scope_of(run), self.scope
+        named = {name: [at[row] for row in here.rows] for name, at in here.named.items()}
+        named |= {name: [at[there.rows[b]] for b in order] for name, at in there.named.items()}
+        return Scope(tuple(range(len(order))), there.prompt, named, 0, there.prompt, len(order))
 
 
 def parts_of(edit: Edit, site: Site, value: Tensor, scope: Scope) -> list[Part]:
     """The parts of a site's tensor that an edit means. A source has no tokens after the prompt, so nor has its part."""
-    sourced = edit.source_run is not None and not isinstance(edit, Mean)
-    if sourced and edit.pos is None and scope.tokens > scope.prompt and scope.offset == 0:
+    sourced = edit.per_position if isinstance(edit, Mean) else edit.source_run is not None
+    if sourced and edit.pos is None and scope.offset + scope.tokens > scope.prompt and position_axis(site.axes):
         edit = edit.model_copy(update={"pos": tuple(range(scope.prompt))})
     return edit_parts(edit, site.axes, value.shape, scope)
 
@@ -146,14 +156,18 @@ def _orthonormal(columns: Tensor, like: Tensor) -> Tensor:
 
 
 def _noise(edit: Noise, part: Tensor, where: Where) -> Tensor:
-    """Drawn for each example of the input by its number, so that it does not depend on how examples are batched."""
+    """Drawn for each example by its number and for each position, so that it does not depend on what else is in the
+    pass: the same in batches, in a selection of positions, and with a cache."""
     std = _given(edit, edit.std, "std")
-    rows = [where.scope.rows[b] for b in where.part.batch]
-    drawn = [
-        torch.randn(part.shape[1:], generator=generator(edit.seed, str(where.site), str(row), str(where.scope.offset)))
-        for row in rows
-    ]
-    return part + std * torch.stack(drawn).to(part)
+    axis = position_axis(where.site.axes)
+    value = where.value if axis is None else where.value.movedim(axis, 1)
+    shape, at = (value.shape[1:], [""]) if axis is None else (value.shape[2:], range(value.shape[1]))
+    drawn = torch.zeros(value.shape)
+    for b in where.part.batch:
+        names = [(str(where.scope.rows[b]), str(p if p == "" else where.scope.offset + int(p))) for p in at]
+        each = [torch.randn(shape, generator=generator(edit.seed, str(where.site), *name)) for name in names]
+        drawn[b] = each[0] if axis is None else torch.stack(each)
+    return part + std * where.part.get(drawn if axis is None else drawn.movedim(1, axis)).to(part)
 
 
 def _patch(edit: Patch, part: Tensor, where: Where) -> Tensor:
@@ -161,8 +175,12 @@ def _patch(edit: Patch, part: Tensor, where: Where) -> Tensor:
 
 
 def _mean(edit: Mean, part: Tensor, where: Where) -> Tensor:
-    mean = where.sources.mean(edit.over, where.site, per_position=edit.per_position)
-    return where.part.get(mean.to(where.value).expand_as(where.value))
+    mean = where.sources.mean(edit.over, where.site, per_position=edit.per_position).to(where.value)
+    axis = position_axis(where.site.axes)
+    if axis is not None and 1 < mean.shape[axis] < where.value.shape[axis]:  # tokens after the prompt: not selected
+        missing = where.value.shape[axis] - mean.shape[axis]
+        mean = torch.cat([mean, mean.narrow(axis, 0, 1).repeat_interleave(missing, axis)], axis)
+    return where.part.get(mean.expand_as(where.value))
 
 
 def _resample(edit: Resample, part: Tensor, where: Where) -> Tensor:
@@ -170,7 +188,7 @@ def _resample(edit: Resample, part: Tensor, where: Where) -> Tensor:
     if n < 2:
         raise ExperimentError(f"{edit}: no other example of the same length to draw from: expected at least two.")
     shift = torch.randint(1, n, (n,), generator=generator(edit.seed, str(where.site), "resample"))
-    return where.source(edit, rows=(torch.arange(n) + shift) % n).to(part.dtype)
+    return where.source(edit, order=((torch.arange(n) + shift) % n).tolist()).to(part.dtype)
 
 
 def _feature(edit: Feature, part: Tensor, where: Where) -> Tensor:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from assay.engine.prepare import checked, prompts_of
-from assay.engine.rows import groups, own_row
+from assay.engine.rows import batch_size, groups, own_row
 from assay.engine.runner import executed
 from assay.experiments.expand import axes
 from assay.experiments.experiment import Experiment
@@ -86,7 +86,7 @@ def explain(network: Network, experiment: Experiment, *, batch: int | None = Non
         variants *= n
     order, varying = executed(experiment), experiment.varying()
     used = list(dict.fromkeys(experiment.run(name).input for name in order))
-    split = groups(prompts, used, at_most=batch)
+    split = groups(prompts, used, at_most=batch_size(experiment, batch))
     depth = max(network.structure.depth.values(), default=0)
     meaned = dict.fromkeys(e.over for name in order for e in experiment.run(name).edits if isinstance(e, Mean))
     runs = [_mean_plan(experiment, prompts, name, depth) for name in meaned]

@@ -16,7 +16,7 @@ from assay.core.progress import report
 from assay.core.provenance import Cost, Provenance
 from assay.core.result import Result
 from assay.engine.prepare import checked, prompts_of
-from assay.engine.rows import groups
+from assay.engine.rows import batch_size, groups
 from assay.engine.run_result import kept_by_captures
 from assay.engine.runner import Runner, Tally, executed, needed_sites
 from assay.engine.source_means import source_means
@@ -89,7 +89,7 @@ def _plan(
     used = list(dict.fromkeys(experiment.run(name).input for name in order))
     return _Plan(
         experiment,
-        groups(prompts, used, at_most=batch),
+        groups(prompts, used, at_most=batch_size(experiment, batch)),
         source_means(network, experiment, prompts, every, tally),
         needed_sites(network, experiment, every),
         tuple(name for name in order if name not in varying),

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from assay.core.errors import InputError
+from assay.experiments.experiment import Experiment
+from assay.experiments.sourced_edits import Resample
 from assay.models.prompts import Prompts
 
 
@@ -29,6 +31,12 @@ def groups(prompts: Mapping[str, Prompts], names: Sequence[str], *, at_most: int
     if at_most is None:
         return list(found.values())
     return [rows[i : i + at_most] for rows in found.values() for i in range(0, len(rows), at_most)]
+
+
+def batch_size(experiment: Experiment, asked: int | None) -> int | None:
+    """The most examples in one pass. None, a whole group, where an edit draws other examples: they must be in the pass."""
+    edits = (edit for run in experiment.runs.values() for edit in run.edits)
+    return None if any(isinstance(edit, Resample) for edit in edits) else asked
 
 
 def own_row(prompts: Prompts, row: int) -> int:

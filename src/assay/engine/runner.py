@@ -107,7 +107,12 @@ class Runner:
         prompts = self.prompts[run.input]
         rows = own_rows(prompts, self.rows)
         length = prompts.lengths[rows[0]]
-        return Scope(tuple(rows), length, self.experiment.inputs[run.input].positions, 0, length + extra)
+        named = self.experiment.inputs[run.input].positions
+        return Scope(tuple(rows), length, named, 0, length + extra, len(prompts))
+
+    def scope_of(self, run: str) -> Scope:
+        """The scope of a source's pass."""
+        return self.scope(self.experiment.run(run))
 
     def value(self, run: str, site: Site) -> Tensor:
         """A source's tensor."""

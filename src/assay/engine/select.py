@@ -34,6 +34,8 @@ class Scope:
     """Absolute position of the first token of this pass."""
     tokens: int = 0
     """Tokens of each example in this pass."""
+    examples: int = 0
+    """How many examples the input has, those outside this pass included; 0 if not known."""
 
     def positions(self, pos: Positions, row: int, size: int, step: object = None) -> list[int]:
         """Indices along a position axis of `size` in this pass; positions outside the pass are left out."""
@@ -83,9 +85,7 @@ def edit_parts(edit: Edit, axes: Sequence[str], shape: torch.Size, scope: Scope,
 
 def edited_examples(edit: Edit, scope: Scope) -> list[int]:
     """The examples of the input that an edit with `examples` means."""
-    if isinstance(edit.examples, Slice):
-        return resolve_indices(edit.examples, size=max(scope.rows) + 1, axis="example")
-    return [edit.examples] if isinstance(edit.examples, int) else list(edit.examples or ())
+    return resolve_indices(edit.examples, size=scope.examples or max(scope.rows) + 1, axis="example")
 
 
 def position_axis(axes: Sequence[str]) -> int | None:
