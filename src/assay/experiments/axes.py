@@ -99,7 +99,7 @@ def _as_axes(value: Any) -> Any:
 class Sweep(Record):
     """Which coordinates are varied. Results have one axis for each, in this order."""
 
-    axes: Annotated[tuple[Axis, ...], BeforeValidator(_as_axes), Field(min_length=1)]
+    axes: Annotated[Annotated[tuple[Axis, ...], Field(min_length=1)], BeforeValidator(_as_axes)]
     """The axes, outermost first. A list of names, or a dict from names to values, is accepted too."""
     runs: tuple[str, ...] = ()
     """The runs whose edits are filled in; empty is the experiment's main run alone."""

@@ -52,7 +52,8 @@ class Experiment(Record):
         if not isinstance(data, Mapping):
             return data
         check_version(data.get("version", VERSION))
-        return data if data.get("main") is not None else {**data, "main": _main(data)}
+        named = data.get("main") is not None or not (data.get("runs") or data.get("inputs"))
+        return data if named else {**data, "main": _main(data)}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

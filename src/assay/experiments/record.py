@@ -46,7 +46,8 @@ def _problem(details: ErrorDetails, model: type[BaseModel]) -> str:
         known = ", ".join(model.model_fields)
         return f"{place!r} is not one of its fields ({known}).{nearest(place, model.model_fields)}"
     if details["type"] == "union_tag_invalid":
-        tags = details["ctx"]["expected_tags"]
-        return f"{details['ctx']['tag']!r} is not known here: expected one of {tags}"
+        tag, tags = details["ctx"]["tag"], details["ctx"]["expected_tags"]
+        near = nearest(tag, [each.strip().strip("'") for each in tags.split(",")])
+        return f"{tag!r} is not known here: expected one of {tags}.{near}"
     got = repr(details["input"])
     return f"{place}: {details['msg'].lower()}, got {got if len(got) <= 80 else got[:79] + '…'}".lstrip(": ")
