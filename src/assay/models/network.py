@@ -59,7 +59,10 @@ class Network:
     @cached_property
     def vocabulary(self) -> int | None:
         """Number of token ids that the embedding knows, None without a token embedding."""
-        embedding = getattr(self.native, "get_input_embeddings", lambda: None)()
+        try:
+            embedding = getattr(self.native, "get_input_embeddings", lambda: None)()
+        except NotImplementedError:  # models with a text and an image tower have no one place for it
+            return None
         return getattr(embedding, "num_embeddings", None)
 
     def takes(self, argument: str) -> bool:
@@ -100,10 +103,10 @@ class Network:
         return self.structure.reasons.get(parsed) or self._missing(parsed)
 
     def _absolute(self, name: SiteName) -> SiteName:
+        if name.layer is None or name.layer >= 0:
+            return name
         depth = self.structure.depth.get(name.stack)
-        if name.layer is not None and name.layer < 0 and depth is not None:
-            return name.at(depth + name.layer)
-        return name
+        return name if depth is None else name.at(depth + name.layer)
 
     def _native_site(self, name: SiteName) -> Site:
         path = name.native or ""
