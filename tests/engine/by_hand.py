@@ -68,6 +68,22 @@ def close(got: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(got.double(), wanted.double(), atol=2e-6, rtol=1e-5)
 
 
+def put(index: Any, new: Tensor | float) -> Change:
+    """The change that writes `new`, a number or a tensor of the site's own shape, at an index."""
+
+    def change(value: Tensor) -> Tensor:
+        value = value.clone()
+        value[index] = new[index] if isinstance(new, Tensor) else new
+        return value
+
+    return change
+
+
+def give(new: Tensor) -> Change:
+    """The change that replaces everything."""
+    return lambda _: new
+
+
 def _hook(native: nn.Module, site: str, at: Callable[[str, Tensor, int | None], Tensor]) -> Any:
     layer, name = site[1:].split(".")
     path, side, heads = PLACES[name]

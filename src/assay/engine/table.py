@@ -9,10 +9,13 @@ import numpy as np
 import xarray
 from torch import Tensor
 
+from assay.core.sites import SiteName
 from assay.engine.rows import merge
 from assay.engine.select import position_axis
 from assay.experiments.experiment import Experiment
-from assay.models.structure import Site
+from assay.experiments.metrics import Metric
+from assay.experiments.site_metrics import SiteMetric
+from assay.models.structure import AXES, Site
 
 Captured = Iterable[tuple[str, Site, Tensor]]
 """What the captures of a run have kept: (label, site, tensor)."""
@@ -28,7 +31,8 @@ class Table:
 
     def metric(self, label: str, index: tuple[int, ...], rows: Sequence[int], values: Tensor) -> None:
         """A metric of one variant (`index` is its place; empty for runs that do not vary) for some examples."""
-        self._store(label, index, rows, values, ("example", "pos", "head"))
+        found = next((m for m in self.experiment.metrics if (m.name or m.kind) == label), None)
+        self._store(label, index, rows, values, ("example", *_left(found)))
 
     def captures(self, run: str, index: tuple[int, ...], rows: Sequence[int], captured: Captured) -> None:
         """Captured tensors of one variant's run."""
@@ -55,7 +59,7 @@ class Table:
     def dataset(self) -> xarray.Dataset:
         """All variables with their coordinates and reductions over examples done as the metrics ask."""
         reductions = {m.name or m.kind: m.reduce_examples for m in self.experiment.metrics}
-        variables = {label: self._variable(label, reductions.get(label, "none")) for label in self.parts}
+        variables = _apart({label: self._variable(label, reductions.get(label, "none")) for label in self.parts})
         used = {d for v in variables.values() for d in v.dims}
         return xarray.Dataset(variables, coords={name: values for name, values in self.along.items() if name in used})
 
@@ -78,6 +82,25 @@ class Table:
         metric = next((m for m in self.experiment.metrics if (m.name or m.kind) == label), None)
         name = main if metric is None or metric.run is None else self.experiment.run(metric.run).input
         return self.experiment.inputs[name].single
+
+
+def _left(metric: Metric | None) -> tuple[str, ...]:
+    """The axes beside examples that a metric may leave."""
+    one = metric is not None and (isinstance(metric.pos, int | str) or metric.reduce != "none")
+    heads = "head"
+    if isinstance(metric, SiteMetric) and "kv_head" in AXES.get(SiteName.parse(metric.site).name, ()):
+        heads = "kv_head"
+    return (heads,) if one else ("pos", heads)
+
+
+def _apart(variables: Mapping[str, xarray.Variable]) -> dict[str, xarray.Variable]:
+    """Axes of the same name and another size get a name of their own: `pos_loss` beside `pos`."""
+    sizes: dict[Any, int] = {}
+    found = {}
+    for label, variable in variables.items():
+        new = {dim: f"{dim}_{label}" for dim, n in variable.sizes.items() if sizes.setdefault(dim, n) != n}
+        found[label] = xarray.Variable([new.get(dim, dim) for dim in variable.dims], variable.values)
+    return found
 
 
 def _reduced(whole: np.ndarray[Any, Any], dims: tuple[str, ...], reduce: str, *, single: bool) -> xarray.Variable:
