@@ -23,7 +23,9 @@ def head_weight_norms(model: Model, pairs: Pairs) -> Scores:
     for site in model.network.sites_named("head_out"):
         if not isinstance(site.tap, HeadOut):
             raise SiteError(f"{site}: its output projection is not known, so heads have no weights of their own.")
-        weight = output_weight(model.native.get_submodule(site.tap.projection), site.sizes["head"])
+        weight = output_weight(
+            model.native.get_submodule(site.tap.projection), site.sizes["head"], turned=site.tap.turned
+        )
         norms = weight.detach().float().flatten(1).norm(dim=1)
         found |= {head_name(site.layer or 0, head): float(norm) for head, norm in enumerate(norms)}
     return Scores.of(found, quantity="Frobenius norm of the head's output weights")

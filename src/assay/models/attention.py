@@ -40,6 +40,11 @@ class Listener(Protocol):
 
 _listener: ContextVar[Listener | None] = ContextVar("assay_attention_listener", default=None)
 
+Attend = Callable[..., tuple[Tensor, Tensor | None]]
+"""A function with the arguments of `assay_attention` that stands in for the model file's own."""
+
+_attend: ContextVar[Attend | None] = ContextVar("assay_attention_stand_in", default=None)
+
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
@@ -49,6 +54,16 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+@contextmanager
+def attending(function: Attend) -> Iterator[None]:
+    """Let `function` compute attention in this context: a schedule decides there which queries meet which keys."""
+    token = _attend.set(function)
+    try:
+        yield
+    finally:
+        _attend.reset(token)
 
 
 class SoftmaxMode(TorchFunctionMode):
@@ -63,10 +78,12 @@ class SoftmaxMode(TorchFunctionMode):
     ) -> Any:
         if func not in SOFTMAX:
             return func(*args, **(kwargs or {}))
-        index, self.calls = self.calls, self.calls + 1
         scores, rest, named = (args[0], args[1:], kwargs or {}) if args else (None, (), dict(kwargs or {}))
         if scores is None:
             scores = named.pop("input")
+        if scores.ndim < 3:  # a router's
+            return func(scores, *rest, **named)
+        index, self.calls = self.calls, self.calls + 1
         scores = self.listener.attention(self.module, "scores", scores, index)
         return self.listener.attention(self.module, "pattern", func(scores, *rest, **named), index)
 
@@ -80,7 +97,8 @@ def assay_attention(
         query = listener.attention(module, "q", query, 0)
         key = listener.attention(module, "k", key, 0)
         value = listener.attention(module, "v", value, 0)
-    out: tuple[Tensor, Tensor | None] = eager_function(module)(module, query, key, value, attention_mask, **kwargs)
+    function = _attend.get() or eager_function(module)
+    out: tuple[Tensor, Tensor | None] = function(module, query, key, value, attention_mask, **kwargs)
     return out
 
 

@@ -8,18 +8,19 @@ of fused weights. z is what the output projection reads. Softmax input and outpu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from assay.models.columns import any_columns, as_step, run_of_columns
+from assay.models.head_sites import head_sites, linear_events, output_projection, token_steps
 from assay.models.ports import Port
 from assay.models.stacks import Block
-from assay.models.taps import Direct, HeadOut, Tap
+from assay.models.taps import Direct, Tap
 from assay.models.trace import Event, Operation, Trace
-from assay.models.views import First, Frame, Heads, MergeHeads, Newest, SplitBatch, Step, Swap, Unflatten, View
+from assay.models.views import First, Frame, Heads, Newest, SplitBatch, Step, Swap, View
 
 Match = Callable[[Tensor, Tensor], tuple[int, ...] | None]
 
@@ -35,44 +36,67 @@ class AttentionSites:
 
 @dataclass(frozen=True)
 class Operands:
-    """What attention computes with: [batch, pos, head, d_head] each, and its output."""
+    """What attention computes with: [batch, pos, head, d_head] each, its output, and when the values were mixed."""
 
     q: Tensor | None
     k: Tensor | None
     v: Tensor | None
     out: Tensor | None
+    mixed: int
     interface: bool
 
 
-def attention_sites(native: nn.Module, block: Block, softmax: Operation, trace: Trace) -> AttentionSites:
-    """All attention sites around one softmax of a block."""
+FUSED = "a fused kernel computes attention here and shows nothing of its inside"
+NO_INTERFACE = "this architecture does not call transformers' attention interface"
+
+
+def attention_sites(native: nn.Module, block: Block, operation: Operation, trace: Trace) -> AttentionSites:
+    """All attention sites around one softmax, or one call of a fused kernel, of a block."""
     sites = AttentionSites()
-    frame = block.frame
-    owner = next(e for e in trace.events if e.path == softmax.path and e.call == softmax.call)
-    _softmax_sites(sites, softmax, frame)
-    operands = _operands(softmax, owner, trace, frame)
-    projection = _output_projection(native, softmax, operands, block, trace, softmax.tensors[1].shape)
-    if projection is None:
-        sites.reasons |= dict.fromkeys(("z", "head_out"), "no linear layer reads the heads' outputs side by side")
+    owner = next(e for e in trace.events if e.path == operation.path and e.call == operation.call)
+    if operation.kind == "softmax":
+        _softmax_sites(sites, operation, block.frame)
+        operands = _operands(operation, owner, trace, block.frame)
     else:
-        _z_sites(sites, projection, _head_count(softmax, frame), frame)
-    _projection_sites(native, sites, operands, softmax, block, trace)
-    if operands.interface:
-        for name, tensor in (("q_rot", operands.q), ("k_rot", operands.k)):
-            steps: tuple[Step, ...] = (Swap(1, 2),) if name == "q_rot" else (Newest(2), Swap(1, 2))
-            if tensor is not None:
-                sites.taps[name] = Direct(
-                    Port(softmax.path, "q" if name == "q_rot" else "k", 0, softmax.call), View(steps)
-                )
-    else:
-        sites.reasons |= dict.fromkeys(
-            ("q_rot", "k_rot"), "this architecture does not call transformers' attention interface"
-        )
+        sites.reasons |= dict.fromkeys(("scores", "pattern"), FUSED)
+        operands = _fused_operands(operation)
+    heads = _head_count(operation, block.frame)
+    if heads is None:
+        sites.reasons |= dict.fromkeys(("q", "k", "v", "z", "head_out", "q_rot", "k_rot"), FUSED)
+        return sites
+    linear = linear_events(native, block, trace)
+    projection = output_projection(linear, operands.mixed, owner, operands.out, heads, block.frame)
+    taps, reasons = head_sites(native, projection, heads, block.frame)
+    sites.taps |= taps
+    sites.reasons |= reasons
+    _projection_sites(native, sites, operands, block, trace)
+    _rotated_sites(sites, operands, operation)
     return sites
 
 
-def _head_count(softmax: Operation, frame: Frame) -> int:
-    shape = softmax.tensors[1].shape
+def _rotated_sites(sites: AttentionSites, operands: Operands, operation: Operation) -> None:
+    """Query and key as attention receives them."""
+    if not operands.interface:
+        sites.reasons |= dict.fromkeys(("q_rot", "k_rot"), NO_INTERFACE)
+        return
+    if operands.q is not None:
+        sites.taps["q_rot"] = Direct(Port(operation.path, "q", 0, operation.call), View((Swap(1, 2),)))
+    if operands.k is not None:
+        sites.taps["k_rot"] = Direct(Port(operation.path, "k", 0, operation.call), View((Newest(2), Swap(1, 2))))
+
+
+def _fused_operands(operation: Operation) -> Operands:
+    if len(operation.tensors) < 4:
+        return Operands(None, None, None, None, operation.start, interface=False)
+    q, k, v, out = (t.transpose(1, 2) for t in operation.tensors)
+    return Operands(q, k, v, out, operation.start, interface=False)
+
+
+def _head_count(operation: Operation, frame: Frame) -> int | None:
+    """Query heads; None where nothing shows them."""
+    if operation.kind != "softmax":
+        return int(operation.tensors[0].shape[1]) if len(operation.tensors) == 4 else None
+    shape = operation.tensors[1].shape
     return int(shape[1]) if len(shape) == 4 else int(shape[0] // frame.batch)
 
 
@@ -100,10 +124,11 @@ def _operands(softmax: Operation, owner: Event, trace: Trace, frame: Frame) -> O
     q, k, v = last("q"), last("k"), last("v")
     product = _product_after(softmax, trace)
     out = None if product is None else _per_head(product.tensors[-1], frame, softmax)
+    mixed = softmax.start if product is None else product.start
     if v is not None:
-        return Operands(q, k, v, out, interface=True)
+        return Operands(q, k, v, out, mixed, interface=True)
     value = None if product is None else _per_head(product.tensors[-2], frame, softmax)
-    return Operands(*_query_key(softmax, trace, frame), value, out, interface=False)
+    return Operands(*_query_key(softmax, trace, frame), value, out, mixed, interface=False)
 
 
 def _product_after(softmax: Operation, trace: Trace) -> Operation | None:
@@ -135,62 +160,9 @@ def _per_head(tensor: Tensor, frame: Frame, softmax: Operation) -> Tensor | None
     return None
 
 
-def _linear_events(native: nn.Module, block: Block, trace: Trace) -> Iterator[Event]:
-    for event in block.inner:
-        weight = getattr(native.get_submodule(event.path), "weight", None)
-        if isinstance(weight, Tensor) and weight.ndim == 2 and event.inputs and event.outputs:
-            yield event
-
-
-def _output_projection(
-    native: nn.Module, softmax: Operation, operands: Operands, block: Block, trace: Trace, shape: torch.Size
-) -> Event | None:
-    """The first linear layer after the softmax that reads all heads' outputs."""
-    heads = _head_count(softmax, block.frame)
-    for event in _linear_events(native, block, trace):
-        x = next(iter(event.inputs.values()))
-        tokens = x.numel() // x.shape[-1]
-        if event.start < softmax.start or tokens != block.frame.batch * block.frame.pos or x.shape[-1] % heads:
-            continue
-        if operands.out is None or x.shape[-1] == operands.out.shape[-2] * operands.out.shape[-1]:
-            return event
-    return None
-
-
-def _z_sites(sites: AttentionSites, projection: Event, heads: int, frame: Frame) -> None:
-    key, x = next(iter(projection.inputs.items()))
-    steps = _token_steps(x, frame)
-    if steps is None:
-        sites.reasons |= dict.fromkeys(("z", "head_out"), f"the output projection reads shape {tuple(x.shape)}")
-        return
-    z = Direct(Port(projection.path, "in", key, projection.call), View((*steps, Heads(heads))))
-    sites.taps["z"] = z
-    out_key, y = next(iter(projection.outputs.items()))
-    out_steps = _token_steps(y, frame) or ()
-    sites.taps["head_out"] = HeadOut(
-        projection.path, z, Port(projection.path, "out", out_key, projection.call), View(out_steps)
-    )
-
-
-def _token_steps(tensor: Tensor, frame: Frame) -> tuple[Step, ...] | None:
-    """Steps that bring a tensor to [batch, pos, n], merging heads that native code keeps apart."""
-    b, p = frame.batch, frame.pos
-    if tensor.shape[:2] == (b, p):
-        return () if tensor.ndim == 3 else (MergeHeads(tensor.shape[2]),) if tensor.ndim == 4 else None
-    if tensor.ndim == 3 and tensor.shape[:2] == (p, b):
-        return (Swap(0, 1),)
-    if tensor.ndim == 2 and tensor.shape[0] == b * p:
-        return (Unflatten(),)
-    if tensor.ndim == 4 and tensor.shape[0] == b and tensor.shape[2] == p:
-        return (Swap(1, 2), MergeHeads(tensor.shape[1]))
-    return None
-
-
-def _projection_sites(
-    native: nn.Module, sites: AttentionSites, operands: Operands, softmax: Operation, block: Block, trace: Trace
-) -> None:
-    linear = [e for e in _linear_events(native, block, trace) if e.end < softmax.start]
-    norms = [e for e in block.inner if e.end < softmax.start and e not in linear]
+def _projection_sites(native: nn.Module, sites: AttentionSites, operands: Operands, block: Block, trace: Trace) -> None:
+    linear = [e for e in linear_events(native, block, trace) if e.end < operands.mixed]
+    norms = [e for e in block.inner if e.end < operands.mixed and e not in linear]
     for name, tensor in (("q", operands.q), ("k", operands.k), ("v", operands.v)):
         if tensor is None:
             sites.reasons[name] = "attention's operands could not be told apart in this architecture's code"
@@ -229,7 +201,7 @@ def _find_columns(target: Tensor, linear: list[Event], norms: list[Event], trace
 def _columns_of(target: Tensor, event: Event, position: int | None, heads: int, match: Match) -> Direct | None:
     for key, out in event.outputs.items():
         own = Frame(target.shape[0], target.shape[1])
-        steps = _token_steps(out, own)
+        steps = token_steps(out, own)
         if steps is None:
             continue
         source = View(steps).read(out, own)

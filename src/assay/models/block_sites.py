@@ -15,6 +15,7 @@ from assay.models.residual import Branch, Explanation
 from assay.models.stacks import Block, layout
 from assay.models.taps import Direct, Sum, Tap
 from assay.models.trace import Event, Operation, Trace, memory_of
+from assay.models.views import Frame
 
 _OUTPUT_NAMES = {"attention": "attn_out", "cross": "cross_attn_out", "recurrent": "ssm_out", "mlp": "mlp_out"}
 _CROSS_NAMES = {n: f"cross_{n}" for n in ("q", "k", "v", "scores", "pattern", "z", "head_out")}
@@ -71,18 +72,22 @@ def block_sites(
 
 
 def _softmaxes(block: Block, trace: Trace) -> list[Operation]:
-    pos = block.frame.pos
-    return [
-        o
-        for o in trace.operations_inside(block.event, "softmax")
-        if _is_attention(o.tensors[1], block.frame.batch, pos)
-    ]
+    """Where attention is computed in this block: softmaxes over positions, or calls of a fused kernel."""
+    inside = [o for o in trace.operations if block.event.contains(o)]
+    return [o for o in inside if o.kind == "fused" or (o.kind == "softmax" and _is_attention(o, block.frame, inside))]
 
 
-def _is_attention(pattern: Tensor, batch: int, pos: int) -> bool:
-    four = pattern.ndim == 4 and pattern.shape[0] == batch and pattern.shape[2] == pos
-    three = pattern.ndim == 3 and pattern.shape[0] % batch == 0 and pattern.shape[1] == pos and pattern.shape[0] > batch
-    return (four or three) and pattern.shape[-1] >= pos - 1
+def _is_attention(operation: Operation, frame: Frame, around: list[Operation]) -> bool:
+    pattern, (batch, pos) = operation.tensors[1], (frame.batch, frame.pos)
+    if pattern.shape[-1] < pos - 1:
+        return False
+    if pattern.ndim == 4:
+        return bool(pattern.shape[0] == batch and pattern.shape[2] == pos)
+    if pattern.ndim != 3 or pattern.shape[0] % batch or pattern.shape[1] != pos:
+        return False
+    one_head = pattern.shape[0] == batch  # looks like numbers for each token: it must also mix values
+    mixes = [o for o in around if o.kind == "product" and o.path == operation.path and o.start > operation.start]
+    return not one_head or any(torch.equal(o.tensors[0], pattern) for o in mixes)
 
 
 def _roles(native: nn.Module, block: Block, found: Explanation, softmaxes: list[Operation], trace: Trace) -> list[Role]:

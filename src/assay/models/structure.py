@@ -17,6 +17,7 @@ from torch import nn
 from assay.core.sites import LAYER_SITES, SiteName
 from assay.models.attention import IMPLEMENTATION, implementation_holders, using
 from assay.models.block_sites import block_sites
+from assay.models.chain import Chain, chain_of
 from assay.models.ends import embedding_sites, final_sites, logits_site
 from assay.models.ports import floating_outputs
 from assay.models.residual import explain_block
@@ -75,6 +76,8 @@ class Structure:
     sinks: Mapping[tuple[str | None, int], int]
     implementation: str
     native_shapes: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict, repr=False)
+    chains: tuple[Chain, ...] = field(default=(), repr=False)
+    """The stacks as chains of blocks, for schedules that enter them in the middle."""
     failure: str | None = None
     """Why the model could not be traced."""
 
@@ -105,10 +108,13 @@ def find_structure(native: nn.Module, inputs: Mapping[str, Any]) -> Structure:
     holders = implementation_holders(native)
     implementation, traced = _trace(native, inputs, holders)
     found = _Map(native, traced)
-    for stack in find_stacks(native, traced):
+    stacks = find_stacks(native, traced)
+    for stack in stacks:
         found.add_stack(stack)
     found.add(("logits",), SiteName, *logits_site(traced), Frame(1, 1))
-    return Structure(found.sites, found.reasons, found.kinds, found.sinks, implementation, _native_shapes(traced))
+    chains = tuple(chain_of(stack) for stack in stacks)
+    shapes = _native_shapes(traced)
+    return Structure(found.sites, found.reasons, found.kinds, found.sinks, implementation, shapes, chains)
 
 
 def untraced(failure: str) -> Structure:

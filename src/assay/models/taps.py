@@ -71,7 +71,7 @@ class Direct:
         return self.view.write(here, value, run.frame)
 
     def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
-        return self.view.write(here, value, run.frame)
+        return self.view.write(here, value.clone(), run.frame)  # native code may go on in place
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,8 @@ class HeadOut:
     z: Direct
     port: Port
     view: View = WHOLE
+    turned: bool = False
+    """Whether the projection's weight is stored as [in, out]."""
     derived: ClassVar[bool] = True
 
     @property
@@ -126,7 +128,7 @@ class HeadOut:
 
     def read(self, here: Tensor, run: Passing) -> Tensor:
         z = self.z.view.read(run.memory[self.z.port], run.frame)
-        weight = output_weight(run.native.get_submodule(self.projection), z.shape[-2])
+        weight = output_weight(run.native.get_submodule(self.projection), z.shape[-2], turned=self.turned)
         return torch.einsum("bphd,hdm->bphm", z, weight.to(z.dtype))
 
     def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
@@ -205,8 +207,7 @@ def norm_scale(x: Tensor, centred: bool, eps: float) -> Tensor:
     return (wide.square().mean(-1, keepdim=True) + eps).sqrt().to(x.dtype)
 
 
-def output_weight(projection: nn.Module, heads: int) -> Tensor:
-    """The output projection's weight as [head, d_head, d_model]; Linear and Conv1D differ by a transpose."""
+def output_weight(projection: nn.Module, heads: int, *, turned: bool) -> Tensor:
+    """The output projection's weight as [head, d_head, d_model]; `turned`: it is stored as [in, out]."""
     weight: Tensor = projection.weight  # type: ignore[assignment]
-    rows = weight if type(projection).__name__ == "Conv1D" else weight.T
-    return torch.unflatten(rows, 0, (heads, -1))
+    return torch.unflatten(weight if turned else weight.T, 0, (heads, -1))

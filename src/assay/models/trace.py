@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from assay.models.attention import SOFTMAX, listening
+from assay.models.einsum import as_product
 from assay.models.ports import Key, Port, Side, floating_inputs, floating_outputs
 
 _PRODUCTS: frozenset[Any] = frozenset(
@@ -43,7 +45,8 @@ class Event:
 
 @dataclass
 class Operation:
-    """A softmax, a product, or a call of the attention function, inside module `path` (its `call`-th call)."""
+    """A softmax, a product, a call of the attention function (its q, k or v), or of a fused kernel that computes all
+    of attention, inside module `path` (its `call`-th call)."""
 
     kind: str
     path: str
@@ -133,7 +136,7 @@ class _Recorder(TorchFunctionMode):
         now = self.tick()
         call = next((e.call for e in reversed(self.stack) if e.path == path), 0)
         enclosing = next((e for e in reversed(self.stack) if e.path == path), None)
-        index = sum(o.kind == kind and o.path == path and o.call == call for o in self.operations) if enclosing else 0
+        index = sum(o.kind == kind and o.start > enclosing.start for o in self.operations) if enclosing else 0
         copies = self.copy(dict(enumerate(tensors)))
         self.operations.append(Operation(kind, path, call, now, index, tuple(copies.values())))
 
@@ -141,6 +144,8 @@ class _Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
+        if func is functional.multi_head_attention_forward and self.stack and not self.busy:
+            self.note("fused", self.stack[-1].path, (out[0],))
         if self.busy or not self.stack or not isinstance(out, Tensor) or not out.is_floating_point():
             return out
         operands = tuple(
@@ -150,6 +155,10 @@ class _Recorder(TorchFunctionMode):
             self.note("softmax", self.stack[-1].path, (operands[0], out))
         elif func in _PRODUCTS and out.ndim >= 3:
             self.note("product", self.stack[-1].path, (*operands[-2:], out))
+        elif func is torch.einsum and (product := as_product(args, out)) is not None:
+            self.note("product", self.stack[-1].path, product)
+        elif func is functional.scaled_dot_product_attention and len(operands) >= 3 and out.ndim == 4:
+            self.note("fused", self.stack[-1].path, (*operands[:3], out))
         return out
 
 
