@@ -7,7 +7,7 @@ import pytest
 from tests.tiny_pairs import pairs_of_ids, tiny_gpt2, tiny_llama
 
 from assay.circuits import average_scores, head_weight_norms, keep_heads, patch_heads
-from assay.circuits.keep import ablated
+from assay.circuits.sets import ablated
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
 

@@ -22,8 +22,14 @@ def stored(**changes: object) -> StepResult:
             "correct": (("example",), np.array([True, False, True, True])),
             "norm": (("layer",), np.array([0.1, np.nan, 1 / 3])),
             "total": ((), np.array(2.5)),
+            "kept": (("fraction",), np.array([0.5, 1.0])),
         },
-        coords={"layer": [0, 5, 9], "pos": ["S2", "end"], "template": ("example", ["a", "b", "a", "b"])},
+        coords={
+            "layer": [0, 5, 9],
+            "fraction": [0.01, 0.1],
+            "pos": ["S2", "end"],
+            "template": ("example", ["a", "b", "a", "b"]),
+        },
         attrs={"quantity": "change", "facts": ["x"]},
     )
     fields = {
@@ -47,8 +53,8 @@ def test_rows_are_tidy_for_anyone(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.save(stored())
     table = pd.read_parquet(folder.result_path("patch"))
-    assert list(table.columns) == ["variable", "layer", "pos", "example", "value"]
-    assert len(table) == 3 * 2 * 4 + 4 + 3 + 1
+    assert list(table.columns) == ["variable", "layer", "pos", "example", "fraction", "value"]
+    assert len(table) == 3 * 2 * 4 + 4 + 3 + 1 + 2
     row = table[(table.variable == "effect") & (table.layer == 5) & (table.pos == "end") & (table.example == 3)]
     assert row.value.item() == stored().data["effect"].sel(layer=5, pos="end").values[3]
 

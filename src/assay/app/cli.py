@@ -16,6 +16,7 @@ import typer
 
 from assay import __version__
 from assay.app.commands.load import load
+from assay.app.commands.study import study
 from assay.core.errors import AssayError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("load")(load)
+app.add_typer(study, name="study")
 
 
 def _print_version(asked: bool) -> None:

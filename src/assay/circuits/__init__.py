@@ -2,7 +2,7 @@
 
 from assay.circuits.accuracy import task_accuracy
 from assay.circuits.average import average_scores
-from assay.circuits.keep import keep_heads
+from assay.circuits.keep import keep_heads, keep_set, smallest_heads
 from assay.circuits.patching import patch_components, patch_heads, patch_residual
 from assay.circuits.weights import head_weight_norms
 
@@ -10,8 +10,10 @@ __all__ = [
     "average_scores",
     "head_weight_norms",
     "keep_heads",
+    "keep_set",
     "patch_components",
     "patch_heads",
     "patch_residual",
+    "smallest_heads",
     "task_accuracy",
 ]

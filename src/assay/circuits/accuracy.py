@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
+import xarray as xr
+
 from assay.circuits.contrast import Contrast
+from assay.core.caveats import caveat
 from assay.core.registry import method
 from assay.core.result import Result
 from assay.data.pairs import Pairs
@@ -40,4 +44,23 @@ def task_accuracy(
     found = model.measure(experiment, batch=batch)
     for name in ("correct", "top"):
         found.data[name] = found.data[name] > 0.5
-    return found
+    return Result(found.data, found.provenance.with_facts(*_facts(found.data, pairs)), found.cost)
+
+
+def _facts(data: xr.Dataset, pairs: Pairs) -> list[str]:
+    """Where the task is not done: wrong answers, a third answer preferred, a template that is worse than the others."""
+    correct, top, n = data["correct"].values, data["top"].values, len(pairs)
+    facts = []
+    if not top.all():
+        share = float(top.mean())
+        facts.append(caveat(f"the right answer is the likeliest token of all on {share:.0%} of {n} prompts only"))
+    if correct.all():
+        return facts
+    facts.append(caveat(f"{int((~correct).sum())} of {n} prompts are answered wrongly, and are not left out"))
+    templates = np.array([each.template for each in pairs])
+    shares = {name: correct[templates == name] for name in dict.fromkeys(templates.tolist())}
+    worst = min(shares, key=lambda name: float(shares[name].mean()))
+    if len(shares) > 1:
+        right = f"{int(shares[worst].sum())} of {len(shares[worst])}"
+        facts.append(caveat(f"the worst of {len(shares)} templates is {worst}: {right} right"))
+    return facts

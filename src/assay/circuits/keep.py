@@ -1,38 +1,30 @@
-"""Keeping only the heads that were found: is the behaviour still there when all others are ablated?
+"""How few heads keep the behaviour: a curve over sizes, the smallest set, and that set on other prompts.
 
-Heads are ranked by scores that were made on other prompts; the best k keep their own values, and every other head's z
-is replaced, at all positions, by the ablation that the caller names. MLPs and embeddings are left as they are. The same
-is done for a rival ranking and for random sets of the same sizes. 1 means the whole model's logit difference, 0 what is
-left when no head keeps its own values:
+Heads are ranked by scores that were made on other prompts; the best k keep their own values, and every other head is
+ablated (`sets`). The smallest set is chosen on one set of prompts and measured on another, beside the best heads of a
+rival ranking and random sets of the same size: chosen and measured on the same prompts it would look better than it is.
 
-    kept(k) = (m(top k kept) − m(none kept)) / (m(all kept) − m(none kept))
-
-Cost: (2 + number of random sets) × sizes forward passes of all examples, and those of the two reference runs. Source:
-the faithfulness of Wang et al. 2022, arXiv:2211.00593, at the level of heads.
+Cost: a forward pass of all examples for each set of heads. Source: Wang et al. 2022, arXiv:2211.00593.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
-import numpy as np
 import xarray as xr
 
-from assay.circuits.contrast import Contrast
-from assay.core.progress import listening, report
-from assay.core.protocols import Scores, parse_head
+from assay.circuits.sets import ABLATION, Ablation, KeptSets, keep_each, shuffled
+from assay.core.caveats import caveat
+from assay.core.protocols import Scores
 from assay.core.registry import method
 from assay.core.result import Result
 from assay.data.pairs import Pairs
 from assay.engine.model import Model
-from assay.experiments import edit, metric
-from assay.experiments.edits import Edit
-from assay.experiments.experiment import Experiment
-from assay.experiments.metrics import Metric
-from assay.experiments.runs import Run
 
-Ablation = Literal["counterfactual", "resample", "mean", "zero"]
+HEADS = r"L\d+\.H\d+"
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+FAILS = "the ablated heads also hold what every text needs: then even a true circuit loses the behaviour"
 
 
 @method(
@@ -40,7 +32,7 @@ FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
     cites="arXiv:2211.00593",
     cost="(2 + random sets) × sizes forward passes of all examples",
     assumes="scores from other prompts than these",
-    fails_when="the ablated heads also hold what every text needs: then even a true circuit loses the behaviour",
+    fails_when=FAILS,
 )
 def keep_heads(
     model: Model,
@@ -48,79 +40,135 @@ def keep_heads(
     *,
     scores: Scores,
     rival: Scores,
-    ablation: Annotated[
-        Ablation, "what every other head's z is replaced by; values come from the counterfactual prompts"
-    ],
+    ablation: Annotated[Ablation, ABLATION],
     fractions: Annotated[tuple[float, ...], "how many of all heads are kept, as fractions"] = FRACTIONS,
     random_sets: Annotated[int, "how many random sets of each size"] = 3,
 ) -> Result:
-    """How few heads keep the behaviour, against a rival ranking and random sets of the same size.
+    """How much of the behaviour ever more heads keep, against a rival ranking and random sets of the same size.
 
     `kept` (ranking, fraction, example) is the logit difference with the best heads of `scores` (ranking `found`) or of
     `rival`; `kept_random` (set, fraction, example) with random sets; `kept_correct` whether the answer is still right;
     `all` and `none` (example) are the two references.
     """
-    heads = scores.only(r"L\d+\.H\d+")
+    heads = scores.only(HEADS)
     sizes = [max(1, round(fraction * len(heads))) for fraction in fractions]
-    rankings = {"found": heads.ranked(), "rival": rival.only(r"L\d+\.H\d+").ranked()}
-    rankings |= {f"random {seed}": _shuffled(heads.components, seed) for seed in range(random_sets)}
-    measured = []
-    for done, order in enumerate(rankings.values()):
-        with listening(None):
-            measured.append(_measure(model, pairs, order, sizes, ablation))
-        report(done + 1, len(rankings))
-    data = _joined(measured, list(rankings), fractions, sizes)
-    return Result(data, measured[0].provenance, measured[0].cost)
+    orders = [heads.ranked(), rival.only(HEADS).ranked()]
+    orders += [shuffled(heads.components, seed) for seed in range(random_sets)]
+    sets = [order[:size] for order in orders for size in sizes]
+    found = keep_each(model, pairs, sets, heads=heads.components, ablation=ablation)
+    coords = {"fraction": list(fractions), "heads": ("fraction", sizes)}
+    return _result(found, (len(orders), len(sizes)), ("fraction",), coords)
 
 
-def _measure(model: Model, pairs: Pairs, order: tuple[str, ...], sizes: list[int], ablation: Ablation) -> Result:
-    """All sizes of one ranking, beside the whole model and the model without any head."""
-    runs = {f"top {size}": Run(input="clean", edits=ablated(order[size:], ablation)) for size in dict.fromkeys(sizes)}
-    runs["none"] = Run(input="clean", edits=ablated(order, ablation))
-    metrics: list[Metric] = [metric.logit_diff(name=name, run=name) for name in (*runs, "clean")]
-    metrics += [metric.accuracy(name=f"{name} correct", run=name) for name in runs]
-    experiment = Experiment(inputs=Contrast(pairs).inputs, runs=runs, metrics=metrics, main="none")
-    return model.measure(experiment, batch=16)
+@method(
+    gives=Scores,
+    cites="arXiv:2211.00593",
+    cost="about 2 · log2(number of heads) forward passes of all examples",
+    assumes="that a larger set of the best heads keeps no less: sizes are doubled, then halved into",
+    fails_when=FAILS,
+)
+def smallest_heads(
+    model: Model,
+    pairs: Pairs,
+    *,
+    scores: Scores,
+    ablation: Annotated[Ablation, ABLATION],
+    keep: Annotated[float, "the share of the behaviour that must be kept"] = 0.8,
+    at_most: Annotated[float, "give up beyond this fraction of all heads"] = 0.5,
+) -> Scores:
+    """The fewest of the best heads that keep the asked share of the behaviour on these prompts, with their scores."""
+    heads = scores.only(HEADS)
+    order, limit = heads.ranked(), max(1, round(at_most * len(heads)))
+    tried: dict[int, float] = {}
+
+    def enough(size: int) -> bool:
+        found = keep_each(model, pairs, [order[:size]], heads=heads.components, ablation=ablation)
+        tried[size] = float(found.shares[0])
+        return tried[size] >= keep
+
+    size = 1
+    while size < limit and not enough(size):
+        size = min(2 * size, limit)
+    if size == limit and not enough(limit):
+        facts = [caveat(f"no set of up to {limit} heads keeps {keep:.2f} of the behaviour: the {limit} best are given")]
+    else:
+        size, facts = _between(size // 2, size, enough), []
+    chosen = order[:size]
+    facts += [f"{size} of {len(heads)} heads keep {tried[size]:.2f} of the behaviour on {len(pairs)} prompts"]
+    facts += ["tried: " + ", ".join(f"{k} heads {share:.2f}" for k, share in sorted(tried.items()))]
+    return Scores.of({name: heads[name] for name in chosen}, heads.quantity, facts)
 
 
-def ablated(heads: tuple[str, ...], ablation: Ablation) -> tuple[Edit, ...]:
-    """Edits that replace these heads' z, one for each layer."""
-    by_layer: dict[int, list[int]] = {}
-    for layer, head in sorted(map(parse_head, heads)):
-        by_layer.setdefault(layer, []).append(head)
-    return tuple(_replaced(f"L{layer}.z", chosen, ablation) for layer, chosen in by_layer.items())
+def _between(short: int, long: int, enough: Callable[[int], bool]) -> int:
+    """The smallest size that is enough, between one that is not and one that is."""
+    while long - short > 1:
+        middle = (short + long) // 2
+        short, long = (short, middle) if enough(middle) else (middle, long)
+    return long
 
 
-def _replaced(site: str, heads: list[int], ablation: Ablation) -> Edit:
-    match ablation:
-        case "counterfactual":
-            return edit.patch(site, source="corrupt", head=heads)
-        case "resample":
-            return edit.resample(site, source="corrupt", head=heads)
-        case "mean":
-            return edit.mean(site, over="corrupt", head=heads)
-        case "zero":
-            return edit.zero(site, head=heads)
+@method(
+    gives=Result,
+    cites="arXiv:2211.00593",
+    cost="2 + random sets forward passes of all examples",
+    assumes="a set that was chosen on other prompts than these",
+    fails_when=FAILS,
+)
+def keep_set(
+    model: Model,
+    pairs: Pairs,
+    *,
+    chosen: Scores,
+    scores: Scores,
+    rival: Scores,
+    ablation: Annotated[Ablation, ABLATION],
+    random_sets: Annotated[int, "how many random sets of the same size"] = 10,
+) -> Result:
+    """What one chosen set of heads keeps of the behaviour, against a rival's best heads and random sets of its size.
+
+    `kept` (ranking, example) is the logit difference with the chosen set (ranking `found`) or with the rival's best;
+    `kept_random` (set, example) with random sets of all heads that have `scores`; `kept_correct` whether the answer is
+    still right; `all` and `none` (example) the two references; `size` and `fraction` how many heads are kept.
+    """
+    everything, size = scores.only(HEADS).components, len(chosen.only(HEADS))
+    sets = [chosen.only(HEADS).components, rival.only(HEADS).top(size)]
+    sets += [shuffled(everything, seed)[:size] for seed in range(random_sets)]
+    found = keep_each(model, pairs, sets, heads=everything, ablation=ablation)
+    made = _result(found, (len(sets),), (), {})
+    made.data["size"] = ((), size)
+    made.data["fraction"] = ((), size / len(everything))
+    return Result(made.data, made.provenance.with_facts(*_compared(found, len(set(sets[0]) & set(sets[1])))), made.cost)
 
 
-def _shuffled(components: tuple[str, ...], seed: int) -> tuple[str, ...]:
-    order = np.random.default_rng(seed).permutation(len(components))
-    return tuple(components[i] for i in order)
+def _compared(found: KeptSets, common: int) -> list[str]:
+    kept, rival, *random = found.shares
+    facts = [f"share of the behaviour kept: chosen set {kept:.2f}, rival's best heads {rival:.2f}"]
+    if common:
+        facts.append(f"{common} of the chosen heads are among the rival's best too")
+    if random:
+        facts.append(f"random sets keep from {min(random):.2f} to {max(random):.2f}")
+    wrong = int((~found.correct[0]).sum())
+    if wrong:
+        facts.append(caveat(f"with the chosen set alone, {wrong} of {found.correct.shape[1]} answers are wrong"))
+    if random and max(random) >= kept:
+        facts.append(caveat("a random set of the same size keeps as much as the chosen one"))
+    return facts
 
 
-def _joined(measured: list[Result], names: list[str], fractions: tuple[float, ...], sizes: list[int]) -> xr.Dataset:
-    def table(suffix: str) -> np.ndarray:
-        return np.stack([[each.data[f"top {size}{suffix}"].values for size in sizes] for each in measured])
-
-    difference, correct = table(""), table(" correct") > 0.5
-    dims = ("ranking", "fraction", "example")
-    variables = {
-        "kept": (dims, difference[:2]),
-        "kept_correct": (dims, correct[:2]),
-        "kept_random": (("set", *dims[1:]), difference[2:]),
-        "kept_random_correct": (("set", *dims[1:]), correct[2:]),
-        "all": (("example",), measured[0].data["clean"].values),
-        "none": (("example",), measured[0].data["none"].values),
-    }
-    coords = {"ranking": names[:2], "fraction": list(fractions), "set": names[2:], "heads": ("fraction", sizes)}
-    return xr.Dataset(variables, coords=coords)
+def _result(found: KeptSets, shape: tuple[int, ...], along: Sequence[str], coords: Mapping[str, object]) -> Result:
+    """Rows of sets as (ranking or random set, along…, example)."""
+    difference = found.difference.reshape(*shape, -1)
+    correct = found.correct.reshape(*shape, -1)
+    dims = (*along, "example")
+    data = xr.Dataset(
+        {
+            "kept": (("ranking", *dims), difference[:2]),
+            "kept_correct": (("ranking", *dims), correct[:2]),
+            "kept_random": (("set", *dims), difference[2:]),
+            "kept_random_correct": (("set", *dims), correct[2:]),
+            "all": (("example",), found.whole),
+            "none": (("example",), found.none),
+        },
+        coords={"ranking": ["found", "rival"], "set": [f"random {i}" for i in range(shape[0] - 2)], **coords},
+    )
+    return Result(data, found.provenance, found.cost)

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from assay.circuits.contrast import Contrast, Direction, base_and_source, share
+from assay.core.caveats import caveat
 from assay.core.protocols import Scores, head_name
 from assay.core.registry import method
 from assay.core.result import Result
@@ -77,9 +78,8 @@ def patch_heads(
     shares = share(data, direction).transpose("layer", "head", "example")
     names = [head_name(int(layer), int(head)) for layer in data["layer"].values for head in data["head"].values]
     rows = shares.values.reshape(len(names), -1)
-    return Scores.over_examples(
-        names, rows, _quantity(direction), _facts(data, direction, "one head's z, all positions")
-    )
+    facts = [*_facts(data, direction, "one head's z, all positions"), _total(rows, "heads")]
+    return Scores.over_examples(names, rows, _quantity(direction), facts)
 
 
 @method(
@@ -102,8 +102,15 @@ def patch_components(
         data = _swept(model, pairs, site, direction, {"layer": None}).data
         names += [f"L{int(layer)}.{kind}" for layer in data["layer"].values]
         rows += list(share(data, direction).transpose("layer", "example").values)
-    facts = _facts(data, direction, "what one layer's attention or MLP adds, all positions")
+    facts = [*_facts(data, direction, "what one layer's attention or MLP adds, all positions")]
+    facts.append(_total(np.stack(rows), "attention layers and MLPs"))
     return Scores.over_examples(names, np.stack(rows), _quantity(direction), facts)
+
+
+def _total(rows: np.ndarray, what: str) -> str:
+    """How far the parts are from acting alone."""
+    total = float(rows.mean(axis=1).sum())
+    return caveat(f"the shares of all {what} add up to {total:.2f}: 1 only if each acted alone")
 
 
 def _swept(

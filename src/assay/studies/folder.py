@@ -1,9 +1,19 @@
 """The run folder: every step's numbers as one tidy Parquet file, what happened as a log, prompts as JSON lines.
 
-    study.yaml  plan.json  environment.json  log.jsonl  prompts/<data>.jsonl  results/<step>.parquet  report.html
+    study.yaml                the study in force
+    plan.json                 every plan that was frozen, oldest first, with its hash: `plan.read_plan`
+    environment.json          {versions, system, machine, cpus, threads, accelerator, model: {name, fingerprint, ...}}
+    log.jsonl                 {time, event, ...}: plan, step (step, reused, seconds), interrupted, judged
+    prompts/<data>.jsonl      one pair a line: `data.pairs.Pairs.from_jsonl`
+    results/<step>.parquet    one row for each number: `RunFolder(root).load(step)`
+    conclusion.json           verdicts, limitations, cost: `conclusion.read_conclusion`
+    report.html               made from all of these, and from nothing else
 
-A results file has one row for each number: `variable`, a column for each dimension, `value`. So DuckDB or pandas read
-it without assay. What the rows can't say (order of labels, settings, cost) is in the schema's metadata, under `assay`.
+A results file has the columns `variable`, one for each dimension, and `value`, so that DuckDB or pandas read it without
+assay. What the rows can't say is in the schema's metadata, under `assay`, as JSON: step, method, its settings and card
+(summary, cites, cost, assumes, fails_when), examples (the name of the data set), facts (those that begin with
+`core.caveats.MARK` are limitations), provenance, cost, seconds, and the layout. `load` gives all of it as a StepResult,
+with `data` an xarray.Dataset. What methods give `Scores` has the one variable `score` (component, example).
 """
 
 from __future__ import annotations
@@ -42,6 +52,7 @@ class StepResult:
     created: str
     data: xr.Dataset = field(repr=False)
     facts: tuple[str, ...] = ()
+    card: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
 
@@ -135,9 +146,8 @@ def _rows(data: xr.Dataset) -> pd.DataFrame:
         frames.append(pd.DataFrame({"variable": str(name), **columns, "value": values}))
     table = pd.concat(frames, ignore_index=True)
     names = [name for name in table.columns if name != "value"]
-    return table.astype({name: "Int64" for name in names if pd.api.types.is_float_dtype(table[name])})[
-        [*names, "value"]
-    ]
+    whole = [dim for dim in map(str, data.sizes) if _labels(data, dim).dtype.kind in "iu" and dim in names]
+    return table.astype(dict.fromkeys(whole, "Int64"))[[*names, "value"]]
 
 
 def _labels(data: xr.Dataset, dim: str) -> np.ndarray:

@@ -79,6 +79,7 @@ def _indices(array: xr.DataArray, dim: str, wanted: Coordinate, step: str) -> li
         case Depth():
             first, last = (end * max(labels) for end in wanted.depth)
             chosen = [i for i, label in enumerate(labels) if first <= label <= last]
+            chosen = chosen or [int(np.argmin([abs(label - (first + last) / 2) for label in labels]))]
         case Matches():
             chosen = [i for i, label in enumerate(labels) if re.fullmatch(wanted.matches, str(label))]
         case _:

@@ -39,7 +39,7 @@ class Depth(Frozen):
     """A range of layers, as fractions of the model's depth, so that it means the same in another model."""
 
     depth: tuple[float, float]
-    """From and to: 0 is the first layer, 1 the last."""
+    """From and to: 0 is the first layer, 1 the last. Where no layer lies between, the nearest to the middle is meant."""
 
 
 class Matches(Frozen):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,9 +20,11 @@ from assay.core import codec
 from assay.core.files import write_text
 from assay.core.progress import listening
 from assay.core.protocols import Scores
-from assay.core.registry import find
+from assay.core.registry import Method, find
 from assay.data import task
 from assay.engine.model import load
+from assay.studies.conclusion import FILE as CONCLUSION
+from assay.studies.conclusion import Conclusion, concluded
 from assay.studies.environment import environment, now
 from assay.studies.evaluate import Verdict, judge
 from assay.studies.folder import RunFolder, StepResult
@@ -58,13 +60,14 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what was asked, what came out, and the verdicts."""
+    """A finished run: what was asked, what came out, the verdicts, and what the folder says of them."""
 
     study: Study
     plan: Plan
     folder: RunFolder
     results: Mapping[str, StepResult]
     verdicts: tuple[Verdict, ...]
+    conclusion: Conclusion
 
 
 def run_study(
@@ -86,17 +89,18 @@ def run_study(
     except KeyboardInterrupt:
         folder.log("interrupted")
         raise
-    run = judged(study, plan, folder, results)
-    folder.log("judged", verdicts={each.hypothesis.id: each.outcome for each in run.verdicts})
-    return run
+    verdicts = judged(study, results)
+    conclusion = concluded(study, plan, results=results, verdicts=verdicts, about=folder.read_json("environment.json"))
+    folder.write_json(CONCLUSION, conclusion.model_dump(mode="json"))
+    folder.log("judged", verdicts={each.hypothesis.id: each.outcome for each in verdicts})
+    return Run(study, plan, folder, results, verdicts, conclusion)
 
 
-def judged(study: Study, plan: Plan, folder: RunFolder, results: Mapping[str, StepResult]) -> Run:
-    """The run with a verdict on each hypothesis."""
+def judged(study: Study, results: Mapping[str, StepResult]) -> tuple[Verdict, ...]:
+    """A verdict on each hypothesis."""
     numbers = {name: StepData(name, each.data, each.examples) for name, each in results.items()}
     questions = len(study.hypotheses)
-    verdicts = tuple(judge(each, numbers, study.analysis, questions=questions) for each in study.hypotheses)
-    return Run(study, plan, folder, results, verdicts)
+    return tuple(judge(each, numbers, study.analysis, questions=questions) for each in study.hypotheses)
 
 
 def default_sources() -> Sources:
@@ -189,10 +193,17 @@ class _Steps:
             gives=type(value).__name__,
             seconds=time.perf_counter() - began,
             created=now(),
+            card=_card(method),
             **_numbers(value, pairs),
         )
         self.folder.save(result)
         return result
+
+
+def _card(method: Method) -> dict[str, Any]:
+    """What the folder must say of a method for its numbers to be read without assay."""
+    about = {field.name: getattr(method.card, field.name) for field in fields(method.card) if field.name != "gives"}
+    return about | {"cites": list(method.card.cites), "summary": method.summary}
 
 
 def _numbers(value: Any, pairs: Any) -> dict[str, Any]:

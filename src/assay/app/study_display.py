@@ -1,0 +1,97 @@
+"""What a person sees of a study in a terminal: a bar for each step while it runs, a short verdict when it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from assay.studies.conclusion import Conclusion, Judgement
+from assay.studies.plan import Plan
+
+STYLES = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
+
+
+class Bars:
+    """Progress bars, one for each step, on stderr."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=quiet)
+        self.progress = Progress(
+            TextColumn("{task.description:<16}"),
+            BarColumn(),
+            TextColumn("{task.fields[state]:<10}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            disable=quiet,
+        )
+        self.bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+        if isinstance(error, KeyboardInterrupt):
+            self.console.print("Stopped. Finished steps are kept: the same command goes on from here.")
+
+    def planned(self, plan: Plan, steps: list[str]) -> None:
+        """Say what is going to be done."""
+        self.console.print(f"plan {plan.hash.removeprefix('sha256:')[:12]} frozen: {len(steps)} steps")
+
+    def started(self, step: str) -> None:
+        """A bar for the step."""
+        self.bars[step] = self.progress.add_task(step, total=None, state="")
+
+    def advanced(self, step: str, done: int, total: int) -> None:
+        """Move the step's bar."""
+        self.progress.update(self.bars[step], completed=done, total=total, state=f"{done}/{total}")
+
+    def finished(self, step: str, seconds: float, *, reused: bool) -> None:
+        """Fill the step's bar; without a terminal, a line."""
+        state = "found done" if reused else "done"
+        self.progress.update(self.bars[step], completed=1, total=1, state=state)
+        self.progress.stop_task(self.bars[step])
+        if not self.console.is_terminal:
+            self.console.print(f"{step}: {state}" + ("" if reused else f" in {seconds:.1f} s"))
+
+
+def show_conclusion(conclusion: Conclusion, folder: Path, *, title: str) -> None:
+    """The short verdict."""
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=120)
+    console.print()
+    console.print(Text(title, style="bold"))
+    console.print(_table(conclusion.judgements))
+    console.print(
+        f"{len(conclusion.limitations)} limitations, {conclusion.seconds:.0f} s of steps. "
+        "Intervals hold together at the study's level."
+    )
+    report = folder / "report.html"
+    console.print(f"numbers  {folder / 'results'}")
+    if report.exists():
+        console.print(f"report   {report}")
+
+
+def _table(judgements: tuple[Judgement, ...]) -> Table:
+    table = Table("hypothesis", "predicted", "found", "", "beside it", box=None, padding=(0, 2, 0, 0))
+    for each in judgements:
+        beside = "\n".join(f"{_short(other.number.text)}  {other.name}" for other in each.baselines)
+        name = each.id + (" (added later)" if each.exploratory else "")
+        verdict = Text(each.outcome, style=STYLES[each.outcome])
+        table.add_row(name, each.prediction, Text(_short(each.number.text)), verdict, Text(beside, style="dim"))
+    return table
+
+
+def _short(estimate: str) -> str:
+    """The number and its interval, without level and n."""
+    return estimate.partition("]")[0] + "]"

@@ -1,0 +1,227 @@
+"""What a run concludes, as it is written into its folder: verdicts, limitations from measured facts, and the cost.
+
+Limitations are collected, never dropped: what the authors know, what methods measured and marked (`core.caveats`), what
+the intervals and the plan's history say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from assay.core.caveats import caveats_in
+from assay.core.errors import StudyError
+from assay.stats import Estimate
+from assay.studies.environment import now
+from assay.studies.evaluate import Outcome, Verdict
+from assay.studies.folder import RunFolder, StepResult
+from assay.studies.plan import Plan
+from assay.studies.schema import Study
+
+FILE = "conclusion.json"
+FORMAT = 1
+
+
+class Record(BaseModel):
+    """Closed and unchanging."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Number(Record):
+    """An estimate with its interval; None where there is no number."""
+
+    value: float | None
+    """The number."""
+    low: float | None
+    """The lower end of its interval."""
+    high: float | None
+    """The upper end."""
+    n: int
+    """How many examples are behind it."""
+    method: str
+    """How the interval was made."""
+    level: float
+    """The interval's level."""
+    text: str
+    """All of it in words."""
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> Number:
+        """The number of an estimate."""
+        ends = [end if math.isfinite(end) else None for end in (estimate.value, estimate.low, estimate.high)]
+        return cls(
+            value=ends[0],
+            low=ends[1],
+            high=ends[2],
+            n=estimate.n,
+            method=estimate.method,
+            level=estimate.level,
+            text=str(estimate),
+        )
+
+
+class NamedNumber(Record):
+    """A baseline's number."""
+
+    name: str
+    """What it is."""
+    number: Number
+    """Its estimate."""
+
+
+class Judgement(Record):
+    """The verdict on one hypothesis."""
+
+    id: str
+    """The hypothesis' short name."""
+    statement: str
+    """What was claimed."""
+    because: str
+    """Why it was expected."""
+    quantity: str
+    """The number that decides, in words."""
+    prediction: str
+    """What the number was predicted to be."""
+    refuted_if: str | None
+    """What would have refuted it; None: the whole interval on the other side of the prediction."""
+    smallest_effect: float
+    """The smallest difference that would matter."""
+    outcome: Outcome
+    """supported, refuted or inconclusive."""
+    number: Number
+    """What was found."""
+    baselines: tuple[NamedNumber, ...]
+    """What it is compared with."""
+    exploratory: bool
+    """Whether it was added or changed after the first plan was frozen."""
+
+
+class Limitation(Record):
+    """Something that limits what the run shows."""
+
+    source: str
+    """Who says so: `authors`, `plan`, `model`, `hypothesis <id>`, or `step <name>`."""
+    text: str
+    """What it is."""
+
+
+class Conclusion(Record):
+    """Everything that a run concludes."""
+
+    format: int = FORMAT
+    """The version of this record."""
+    plan: str
+    """The hash of the plan in force."""
+    time: str
+    """When it was concluded, in UTC."""
+    judgements: tuple[Judgement, ...]
+    """One for each hypothesis, in the study's order."""
+    limitations: tuple[Limitation, ...]
+    """What limits them."""
+    seconds: float
+    """The time that the steps took, those that were found done included."""
+    passes: int
+    """Forward passes, as far as steps say."""
+
+
+def concluded(
+    study: Study,
+    plan: Plan,
+    *,
+    results: Mapping[str, StepResult],
+    verdicts: Sequence[Verdict],
+    about: Mapping[str, Any],
+) -> Conclusion:
+    """What the results and verdicts of a run conclude; `about` is its environment."""
+    return Conclusion(
+        plan=plan.hash,
+        time=now(),
+        judgements=tuple(_judgement(each, plan) for each in verdicts),
+        limitations=tuple(_limitations(study, plan, results, verdicts, about)),
+        seconds=round(sum(each.seconds for each in results.values()), 2),
+        passes=sum(int(each.cost.get("passes") or 0) for each in results.values()),
+    )
+
+
+def read_conclusion(root: Path) -> Conclusion:
+    """The conclusion of a run folder.
+
+    Raises:
+        StudyError: the run did not come to an end, or the file is from a newer version or damaged.
+    """
+    if not (root / FILE).exists():
+        raise StudyError(f"{root} has no {FILE}: the run did not come to its end. `assay study run` goes on with it.")
+    content = RunFolder(root).read_json(FILE)
+    if content.get("format", 0) > FORMAT:
+        raise StudyError(f"{root / FILE} has format {content['format']}; this assay reads up to {FORMAT}: upgrade it.")
+    try:
+        return Conclusion.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(
+            f"{root / FILE} is damaged ({error.errors()[0]['msg']}): run the study again, nothing is computed twice."
+        ) from None
+
+
+def _judgement(verdict: Verdict, plan: Plan) -> Judgement:
+    asked = verdict.hypothesis
+    return Judgement(
+        id=asked.id,
+        statement=asked.statement,
+        because=asked.because,
+        quantity=str(asked.quantity),
+        prediction=str(asked.prediction),
+        refuted_if=None if asked.refuted_if is None else str(asked.refuted_if),
+        smallest_effect=asked.smallest_effect,
+        outcome=verdict.outcome,
+        number=Number.of(verdict.estimate),
+        baselines=tuple(NamedNumber(name=name, number=Number.of(each)) for name, each in verdict.baselines),
+        exploratory=plan.is_exploratory(asked.id),
+    )
+
+
+def _limitations(
+    study: Study,
+    plan: Plan,
+    results: Mapping[str, StepResult],
+    verdicts: Sequence[Verdict],
+    about: Mapping[str, Any],
+) -> list[Limitation]:
+    found = [Limitation(source="authors", text=text) for text in study.limitations]
+    found += [Limitation(source="plan", text=text) for text in plan.deviations()]
+    found += [Limitation(source="model", text=text) for text in about.get("model", {}).get("facts", [])]
+    found += [each for verdict in verdicts for each in _of_verdict(verdict, plan)]
+    found += [
+        Limitation(source=f"step {name}", text=text)
+        for name, each in results.items()
+        for text in caveats_in(each.facts)
+        if text not in _inherited(study, name, results)
+    ]
+    return found
+
+
+def _inherited(study: Study, step: str, results: Mapping[str, StepResult]) -> set[str]:
+    """Caveats that a step repeats from the earlier results that it takes."""
+    return {text for needed in study.steps[step].needs.values() for text in caveats_in(results[needed].facts)}
+
+
+def _of_verdict(verdict: Verdict, plan: Plan) -> list[Limitation]:
+    texts = []
+    if verdict.too_wide:
+        texts.append(
+            f"the interval {verdict.estimate} is wider than the smallest effect that would matter "
+            f"(± {verdict.hypothesis.smallest_effect:g}): too few examples to tell such an effect apart"
+        )
+    if verdict.chosen_on_same_examples:
+        texts.append(
+            "the number is the largest or smallest of several, chosen on the same examples: it is a little high"
+        )
+    if verdict.estimate.method.startswith("exact"):
+        texts.append("the number has no interval: it is one count, on one draw of the prompts")
+    if plan.is_exploratory(verdict.hypothesis.id):
+        texts.append("it was added or changed after the plan was first frozen: exploratory")
+    return [Limitation(source=f"hypothesis {verdict.hypothesis.id}", text=text) for text in texts]
