@@ -15,7 +15,9 @@ from typing import Annotated
 import typer
 
 from assay import __version__
+from assay.app.commands.explain import explain
 from assay.app.commands.load import load
+from assay.app.commands.run import run as run_experiment
 from assay.app.commands.study import study
 from assay.core.errors import AssayError
 
@@ -29,6 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("load")(load)
+app.command("run")(run_experiment)
+app.command("explain")(explain)
 app.add_typer(study, name="study")
 
 
