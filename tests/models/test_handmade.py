@@ -424,3 +424,44 @@ def test_one_head_without_an_axis_has_an_axis_in_its_sites() -> None:
     assert torch.equal(run["L1.z"][:, :, 0], calls["floors.1.gaze.gather"].x)
     weighed = run["L1.pattern"][:, 0] @ calls["floors.1.gaze.give"].y
     torch.testing.assert_close(run["L1.z"][:, :, 0], weighed, **CLOSE)
+
+
+def test_a_language_model_that_returns_a_bare_tensor_has_logits() -> None:
+    native, model = pair()
+    ids = numbers(seed=4)
+    run = model.run({"numbers": ids}, capture=["logits"], edits=[edit.zero("logits", dims=3)])
+    with torch.no_grad():
+        plain = native(ids)
+    plain[..., 3] = 0
+    assert torch.equal(run["logits"], plain)
+    assert torch.equal(run.logits, plain)
+
+
+def test_token_ids_go_to_the_argument_that_takes_them() -> None:
+    native, model = pair()
+    ids = numbers(seed=4)
+    assert torch.equal(model.run(ids).logits, model.run({"numbers": ids}).logits)
+    ragged = model.run([[1, 2, 3], [4, 5, 6, 7]], capture=["L1.resid_post"])
+    calls, _ = follow(native, {"numbers": torch.tensor([[1, 2, 3]])})
+    torch.testing.assert_close(ragged["L1.resid_post"][0, :3], calls["floors.1"].y[0], **CLOSE)
+
+
+def test_a_wrong_name_is_told_what_there_is() -> None:
+    _, model = pair()
+    cases = {
+        "L2.z": r"'L2.z' is not in this model: it has layers 0-1. Nearest: L1.z \(the last layer\)",
+        "L-3.z": r"'L-3.z' is not in this model: it has layers 0-1",
+        "z": r"'z' is a site of 2 layers: name one of them, L0.z say",
+        "router": "'router' is not in this model: this block has no such part",
+        "enc.L0.z": "its layers are called L<layer>",
+        "enc.z": "its layers are called L<layer>",
+        "L0.mlp_up": "this MLP is not gated",
+        "native:floors.0.gase:out": "no module is called 'floors.0.gase'. Nearest: floors.0.gaze",
+    }
+    for name, message in cases.items():
+        with pytest.raises(SiteError, match=message):
+            model.site(name)
+        if name != "z":
+            assert model.why_not(name)
+    assert model.why_not("z") is None
+    assert model.site("L-1.z") == model.site("L1.z") == model.site("blocks.1.attn.hook_z")

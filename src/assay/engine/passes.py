@@ -72,6 +72,8 @@ def on_device(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any]:
     device = parameter.device if parameter is not None else torch.device("cpu")
     moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
     _check_ids(network, moved.get("input_ids"))
+    if "input_ids" in moved and network.token_argument not in ("input_ids", *moved):
+        moved[network.token_argument] = moved.pop("input_ids")
     if "use_cache" not in moved and "input_ids" in moved and network.takes("use_cache"):
         moved["use_cache"] = False
     return moved

@@ -50,11 +50,16 @@ def final_sites(native: nn.Module, stack: Stack, trace: Trace) -> tuple[dict[str
     return taps, dict.fromkeys(("final_norm", "final_norm_scale"), "no norm reads the last block's output")
 
 
-def logits_site(trace: Trace) -> tuple[dict[str, Tap], dict[str, str]]:
-    """`logits`, when the model returns them."""
+def logits_site(native: nn.Module, trace: Trace) -> tuple[dict[str, Tap], dict[str, str]]:
+    """`logits`: what the model returns under that name, or a first tensor with one number for each token that the
+    embedding knows."""
     outputs = floating_outputs(trace.output)
     if "logits" in outputs:
         return {"logits": Direct(Port("", "out", "logits"), WHOLE)}, {}
+    key, first = next(iter(outputs.items()), (None, None))
+    words = {int(native.get_submodule(e.path).weight.shape[0]) for e in trace.events if _is_embedding(native, e)}  # type: ignore[index]
+    if first is not None and first.ndim == 3 and first.shape[-1] in words and not isinstance(key, str):
+        return {"logits": Direct(Port("", "out", key), WHOLE)}, {}
     return {}, {"logits": "this model has no output head"}
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from inspect import signature
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from assay.core.errors import SiteError, nearest
@@ -30,13 +30,15 @@ class Network:
     tokenizer: PreTrainedTokenizerBase | None
     source: Source
     structure: Structure = field(repr=False)
+    token_argument: str = "input_ids"
+    """The argument of the native forward that takes token ids."""
 
     @classmethod
     def of(cls, loaded: Loaded, trace_inputs: Mapping[str, Any] | None = None) -> Network:
         """Find the sites of a loaded model. `trace_inputs` are inputs for one forward pass of a module of your own."""
         choices = [trace_inputs] if trace_inputs is not None else example_inputs(loaded.native)
         structure = structure_of(loaded.native, choices)
-        network = cls(loaded.native, loaded.tokenizer, loaded.source, structure)
+        network = cls(loaded.native, loaded.tokenizer, loaded.source, structure, _token_argument(trace_inputs or {}))
         if loaded.fingerprint is not None:
             network.__dict__["fingerprint"] = loaded.fingerprint  # computed while loading
         return network
@@ -97,7 +99,7 @@ class Network:
             return None if parsed.native in self.modules else f"no module is called {parsed.native!r}"
         if parsed.in_layers and parsed.layer is None:
             found = any(k.name == parsed.name and k.stack == parsed.stack for k in self.structure.sites)
-            return None if found else self._first_reason(parsed)
+            return None if found else self._first_reason(parsed) or self._missing(parsed)
         if parsed in self.structure.sites:
             return None
         return self.structure.reasons.get(parsed) or self._missing(parsed)
@@ -106,7 +108,7 @@ class Network:
         if name.layer is None or name.layer >= 0:
             return name
         depth = self.structure.depth.get(name.stack)
-        return name if depth is None else name.at(depth + name.layer)
+        return name if depth is None or name.layer < -depth else name.at(depth + name.layer)
 
     def _native_site(self, name: SiteName) -> Site:
         path = name.native or ""
@@ -134,20 +136,37 @@ class Network:
         depth = self.structure.depth
         if name in self.structure.reasons:
             return f"{label}: {self.structure.reasons[name]}."
-        if name.in_layers and name.layer is None and self._first_reason(name):
-            return f"{label}: {self._first_reason(name)}."
+        if name.in_layers and name.layer is None:
+            return self._without_layer(name, label)
         if not depth:
             why = self.structure.failure or "no stack of blocks was found in it"
             return f"{label}: {why}. Native sites exist: native:<module path>:<in|out>."
         if name.stack not in depth:
-            stacks = ", ".join(f"{s}.L<layer>" if s else "L<layer>" for s in depth)
-            return f"{label}: its layers are called {stacks}."
+            return f"{label}: its layers are called {self._stacks()}."
         last = depth[name.stack] - 1
         if name.layer is not None and not 0 <= name.layer <= last:
             near = f"{name.at(last)} (the last layer)"
             return f"{label}: it has layers 0-{last}. Nearest: {near}."
         return f"{label}.{nearest(str(name), map(str, self.structure.sites))}"
 
+    def _without_layer(self, name: SiteName, label: str) -> str:
+        there = [key for key in self.structure.sites if key.name == name.name and key.stack == name.stack]
+        if there:
+            return f"{str(name)!r} is a site of {len(there)} layers: name one of them, {there[0]} say."
+        why = self._first_reason(name) or self.structure.failure
+        if why is None and self.structure.depth and name.stack not in self.structure.depth:
+            why = f"its layers are called {self._stacks()}"
+        return f"{label}: {why or 'no stack of blocks was found in it'}."
+
+    def _stacks(self) -> str:
+        return ", ".join(f"{s}.L<layer>" if s else "L<layer>" for s in self.structure.depth)
+
     def _first_reason(self, name: SiteName) -> str | None:
         reasons = self.structure.reasons
         return next((why for k, why in reasons.items() if k.name == name.name and k.stack == name.stack), None)
+
+
+def _token_argument(inputs: Mapping[str, Any]) -> str:
+    """The one argument that is a table of integers, among the inputs of a module of the user's own."""
+    ids = [n for n, v in inputs.items() if isinstance(v, Tensor) and v.ndim == 2 and not v.is_floating_point()]
+    return ids[0] if len(ids) == 1 else "input_ids"

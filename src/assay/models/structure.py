@@ -111,7 +111,7 @@ def find_structure(native: nn.Module, inputs: Mapping[str, Any]) -> Structure:
     stacks = find_stacks(native, traced)
     for stack in stacks:
         found.add_stack(stack)
-    found.add(("logits",), SiteName, *logits_site(traced), Frame(1, 1))
+    found.add(("logits",), SiteName, *logits_site(native, traced), Frame(1, 1))
     chains = tuple(chain_of(stack) for stack in stacks)
     shapes = _native_shapes(traced)
     return Structure(found.sites, found.reasons, found.kinds, found.sinks, implementation, shapes, chains)
