@@ -8,7 +8,7 @@ from tests.models.tiny import llama_folder, tiny_llama
 from torch import nn
 
 from assay.app.cli import run
-from assay.app.commands.load import ranges, show
+from assay.app.commands.load import plain, ranges, show
 from assay.app.description import describe
 from assay.engine.model import load
 from assay.models.fingerprint import fingerprint
@@ -78,3 +78,17 @@ def test_a_module_without_sites_is_described_too() -> None:
 )
 def test_layers_are_written_as_ranges(layers: list[int], text: str) -> None:
     assert ranges(layers) == text
+
+
+def test_text_for_a_pipe_ends_its_lines_without_blanks_and_names_a_site_in_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    llama_folder(tmp_path)
+    assert run(["load", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert "A site's full name has its layer: L1.resid_post. Without one it stands for all layers." in lines
+
+
+def test_a_model_without_layers_has_no_name_to_show() -> None:
+    assert "full name" not in plain(describe(load(nn.Sequential(nn.Linear(3, 4)))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +30,7 @@ def load(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what a model is: architecture, sizes, memory, tokenizer, and its sites.
+    """Show what a model is: sizes, memory, tokenizer, sites.
 
     Sites that could not be established are listed with the reason. Nothing goes to a hub unless MODEL is a hub id.
 
@@ -53,7 +54,18 @@ def load(
         typer.echo(json.dumps(description, indent=2, ensure_ascii=False))
     else:
         console = Console(highlight=False)
-        show(description, console if console.is_terminal else Console(highlight=False, width=120))
+        if console.is_terminal:
+            show(description, console)
+        else:
+            typer.echo(plain(description))
+
+
+def plain(description: dict[str, Any]) -> str:
+    """The description as text for a file or a pipe: 120 columns, no blanks at the ends of lines."""
+    console = Console(highlight=False, width=120, file=StringIO())
+    with console.capture() as captured:
+        show(description, console)
+    return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
 
 
 def show(description: dict[str, Any], console: Console) -> None:
@@ -67,6 +79,10 @@ def show(description: dict[str, Any], console: Console) -> None:
     console.print(facts)
     console.print()
     console.print(_sites(description["sites"]))
+    if (last := _last_site(description["sites"])) is not None:
+        console.print(
+            Text(f"\nA site's full name has its layer: {last}. Without one it stands for all layers.", style="dim")
+        )
     if description["absent"]:
         console.print()
         console.print(_absent(description["absent"]))
@@ -105,6 +121,15 @@ def _sites(rows: list[dict[str, Any]]) -> Table:
     if not rows:
         table.add_row("none but native modules", "", "native:<module path>:<in|out>", "")
     return table
+
+
+def _last_site(rows: list[dict[str, Any]]) -> str | None:
+    """A full name that this model has, as an example."""
+    layered = [row for row in rows if row["layers"]]
+    if not layered:
+        return None
+    stack, _, name = layered[-1]["name"].rpartition(".")
+    return f"{stack}.L{max(layered[-1]['layers'])}.{name}".removeprefix(".")
 
 
 def _absent(rows: list[dict[str, Any]]) -> Table:
