@@ -3,6 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+CODE := $(wildcard src tests scripts benchmarks examples)
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # one thread per test process: the processes are what fills the cores
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
@@ -23,8 +24,8 @@ demo: $(READY)  ## answer a real question on the embedded model; ends with runs/
 test: lint tests  ## lint, then every test and every documentation example
 
 lint: $(READY)  ## ruff, the type checker, and the direction of imports
-	$(VENV)/bin/ruff check src tests
-	$(VENV)/bin/ruff format --check src tests
+	$(VENV)/bin/ruff check $(CODE)
+	$(VENV)/bin/ruff format --check $(CODE)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
@@ -42,8 +43,8 @@ peers: $(READY)  ## install the other libraries that tests/peers and the benchma
 	$(PY) -m pip install -q -c constraints.txt -e '.[peers]'
 
 format: $(READY)  ## put the code into the house format
-	$(VENV)/bin/ruff check --fix src tests
-	$(VENV)/bin/ruff format src tests
+	$(VENV)/bin/ruff check --fix $(CODE)
+	$(VENV)/bin/ruff format $(CODE)
 
 clean:  ## remove what was made here, the environment too
 	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
