@@ -27,6 +27,9 @@ from assay.experiments.places import (
 )
 from assay.experiments.shapes import value_problems
 
+SHOWN = 8
+"""At most so many problems are told at once."""
+
 
 def check(experiment: Experiment, facts: Facts) -> None:
     """Raise what is wrong: the problem itself if there is one, a list if there are several."""
@@ -36,7 +39,9 @@ def check(experiment: Experiment, facts: Facts) -> None:
     if found:
         kinds = {type(problem) for problem in found}
         kind = kinds.pop() if len(kinds) == 1 else ExperimentError
-        raise kind("\n".join([f"{len(found)} problems:", *(f"- {problem}" for problem in found)]))
+        lines = [f"- {problem}" for problem in found[:SHOWN]]
+        more = [f"- … and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+        raise kind("\n".join([f"{len(found)} problems:", *lines, *more]))
 
 
 def problems(experiment: Experiment, facts: Facts) -> list[AssayError]:
