@@ -33,14 +33,14 @@ tests: $(READY)
 	$(TEST_ENV) $(PY) -m pytest -q -n $(JOBS) --dist worksteal --durations 15 $(ARGS)
 
 docs: $(READY)  ## the documentation site, into site/
-	$(PY) -m pip install -q -c constraints.txt -e '.[docs]'
+	$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 bench: $(READY)  ## speed, side by side with the peers that are installed
 	@for file in benchmarks/*.py; do echo "== $$file"; HF_HUB_OFFLINE=1 $(PY) $$file || exit 1; done
 
 peers: $(READY)  ## install the other libraries that tests/peers and the benchmarks compare with
-	$(PY) -m pip install -q -c constraints.txt -e '.[peers]'
+	$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[peers]'
 
 format: $(READY)  ## put the code into the house format
 	$(VENV)/bin/ruff check --fix $(CODE)

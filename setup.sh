@@ -35,7 +35,9 @@ make_venv() {
 }
 
 [ -x "$venv/bin/python" ] && "$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
-pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+# errors only: what a mirror or a proxy warns of says nothing about assay
+pip=("$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check)
+echo "setting up $venv: a few minutes the first time"
 
 # torch alone and first: the largest piece, and everything else is resolved against it
 "$venv/bin/python" -c 'import torch, sys; sys.exit(not torch.__version__.startswith("2.13.0"))' 2>/dev/null \
