@@ -11,13 +11,13 @@ Cost: one pass over the prompt and one token per step, with a cache; without, on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from assay.core.errors import ExperimentError
+from assay.core.errors import ExperimentError, SettingsError, nearest
 from assay.core.seeds import child_seed
 from assay.engine.changes import bind
 from assay.engine.hooks import Action, Change, Tapping
@@ -63,6 +63,29 @@ class Sampling:
     top_p: float | None = None
     seed: int = 0
     use_cache: bool = True
+
+    @classmethod
+    def of(cls, **given: Any) -> Sampling:
+        """From settings by name. Raises SettingsError for one that is not known, or a value that makes no sense."""
+        known = [f.name for f in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise SettingsError(
+                    f"{name!r} is no setting of generate: expected {', '.join(known)}.{nearest(name, known)}"
+                )
+        return cls(**given)
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        allowed = {
+            "max_new_tokens": (self.max_new_tokens >= 1, "at least 1"),
+            "temperature": (self.temperature >= 0, "0 for greedy, or above"),
+            "top_k": (self.top_k is None or self.top_k >= 1, "at least 1, or None"),
+            "top_p": (self.top_p is None or 0 < self.top_p <= 1, "above 0 and at most 1, or None"),
+        }
+        for name, (fine, expected) in allowed.items():
+            if not fine:
+                raise SettingsError(f"{name}={getattr(self, name)} makes no sense: expected {expected}.")
 
     def arguments(self) -> dict[str, Any]:
         """For the native `generate`."""

@@ -185,7 +185,7 @@ class Model:
         `temperature=0` is greedy; otherwise `top_k`, `top_p` and `seed` say how tokens are drawn. `use_cache=False`
         runs the whole text at every step; the same edits then mean the same.
         """
-        chosen = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, **sampling)
+        chosen = Sampling.of(max_new_tokens=max_new_tokens, temperature=temperature, **sampling)
         return generate(self.network, inputs, edits=edits, sources=sources, sampling=chosen)
 
     def harvest(

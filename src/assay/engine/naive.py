@@ -57,7 +57,11 @@ def measure(network: Network, experiment: Experiment, *, batch: int | None = Non
             report(done, total)
     depth = max(network.structure.depth.values(), default=0)
     cost = Cost(
-        passes=tally.passes, rows=tally.rows, token_layers=tally.tokens * depth, seconds=time.perf_counter() - started
+        passes=tally.passes,
+        rows=tally.rows,
+        token_layers=tally.tokens * depth,
+        seconds=time.perf_counter() - started,
+        backward_passes=tally.backward,
     )
     return Result(table.dataset(), provenance(network, experiment, prompts), cost)
 

@@ -40,6 +40,7 @@ class Tally:
     passes: int = 0
     rows: int = 0
     tokens: int = 0
+    backward: int = 0
 
 
 @dataclass
@@ -64,16 +65,30 @@ class Runner:
         kept = self.kept[name] = self.forward(name, run, keep=keep, attach=attach)
         for metric, captures in _by_metric(grads):
             places = [(c.label, site) for c in captures for site in self.network.sites_named(c.site)]
-            total = self.measure(metric, name, run).sum()
-            found = torch.autograd.grad(
-                total, [kept.sites[site] for _, site in places], retain_graph=True, allow_unused=True
-            )
+            found = self._backward(metric, name, run, [kept.sites[site] for _, site in places])
             for place, grad in zip(places, found, strict=True):
                 self.grads[place] = torch.zeros_like(kept.sites[place[1]]) if grad is None else grad
         if grads:
             kept.sites = {site: value.detach() for site, value in kept.sites.items()}
             kept.output = None if kept.output is None else kept.output.detach()
         return kept
+
+    def _backward(self, metric: Metric, name: str, run: Run, sites: list[Tensor]) -> Sequence[Tensor | None]:
+        """Gradients of a metric's sum; None where it does not depend on a tensor."""
+        if metric.kind in ("rank", "accuracy"):
+            raise ExperimentError(f"the metric {metric.kind} counts, so it has no gradient: use logit_diff or logprob.")
+        passes = self.tally.passes
+        with torch.enable_grad():
+            total = self.measure(metric, name, run).sum()
+        if self.tally.passes > passes:
+            raise ExperimentError(
+                f"the metric {metric.kind}: the gradient of an answer of several tokens is not there. Take its first "
+                "token, or make the others part of the prompt."
+            )
+        self.tally.backward += 1
+        if not total.requires_grad:
+            return [None] * len(sites)
+        return torch.autograd.grad(total, sites, retain_graph=True, allow_unused=True)
 
     def forward(
         self,
