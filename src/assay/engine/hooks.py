@@ -81,15 +81,17 @@ class Tapping:
         self._exit.close()
 
     def _install(self) -> None:
-        ports = [*self.by_port, *self.remembered]
+        ports = dict.fromkeys((*self.by_port, *self.remembered))
         if any(port.in_attention for port in ports):
             self._exit.enter_context(using(self.network.holders, self.network.structure.implementation))
         if self.network.structure.implementation == IMPLEMENTATION and any(p.side in ("q", "k", "v") for p in ports):
             self._exit.enter_context(listening(self))
         self._hook(self.network.native.register_forward_pre_hook(self._begin, with_kwargs=True))
-        for path in dict.fromkeys(port.module for port in ports):
-            mine = [port for port in ports if port.module == path]
-            self._install_module(path, dict.fromkeys(mine))
+        by_module: dict[str, list[Port]] = {}
+        for port in ports:
+            by_module.setdefault(port.module, []).append(port)
+        for path, mine in by_module.items():
+            self._install_module(path, mine)
 
     def _install_module(self, path: str, ports: Iterable[Port]) -> None:
         module = self.network.modules[path]
