@@ -1,0 +1,167 @@
+"""What speaks for a hypothesis and what against it, sentence by sentence, from the numbers of the run.
+
+The verdict alone rests on the study's rule. This lists what a reader would want to weigh beside it: how far the
+interval is from the limit, what each baseline does, whether each wording alone says the same, and what the steps that
+the number comes from marked as weak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.core.errors import StudyError
+from assay.stats import Estimate
+from assay.studies.conclusion import Conclusion, Judgement, NamedNumber, Number
+from assay.studies.condition import Condition
+from assay.studies.pick import StepData, pick
+from assay.studies.quantity import Difference, Quantity, Ratio, Selector, Share, parts, selectors
+from assay.studies.report.contents import Contents
+from assay.studies.report.svg import number as digits
+from assay.studies.schema import Hypothesis
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Sentences for and against."""
+
+    supporting: tuple[str, ...]
+    opposing: tuple[str, ...]
+
+
+def evidence(hypothesis: Hypothesis, judged: Judgement, contents: Contents) -> Evidence:
+    """Everything in the run that speaks for or against a hypothesis."""
+    weighed = [
+        _interval(judged),
+        *(_baseline(each, judged) for each in judged.baselines),
+        *_wordings(hypothesis, contents.numbers),
+        *((False, text) for text in _weak(hypothesis, contents.conclusion)),
+    ]
+    return Evidence(
+        tuple(text for speaks_for, text in weighed if speaks_for),
+        tuple(text for speaks_for, text in weighed if not speaks_for),
+    )
+
+
+def _interval(judged: Judgement) -> tuple[bool, str]:
+    predicted, found = Condition.parse(judged.prediction), _estimate(judged.number)
+    if found is None:
+        return False, "There is no number: the quantity could not be worked out."
+    if judged.number.method.startswith("exact"):
+        met = predicted.holds(found.value)
+        return met, f"The number {'meets' if met else 'breaks'} the prediction: {digits(found.value)}."
+    said = f"{short(judged.number)} against the prediction {judged.prediction}"
+    if predicted.holds_throughout(found):
+        margin = _margin(predicted, found)
+        near = f"; its nearest end is {digits(margin)} from the limit" if margin is not None else ""
+        return True, f"The whole interval meets the prediction: {said}{near}."
+    if predicted.fails_throughout(found):
+        return False, f"The whole interval breaks the prediction: {said}."
+    side = "meets" if predicted.holds(found.value) else "breaks"
+    return False, f"The interval holds numbers on both sides of the limit, while the number itself {side} it: {said}."
+
+
+def _margin(predicted: Condition, found: Estimate) -> float | None:
+    limits = [predicted.low] + ([] if predicted.high is None else [predicted.high])
+    return min((abs(end - limit) for end in (found.low, found.high) for limit in limits), default=None)
+
+
+def _baseline(baseline: NamedNumber, judged: Judgement) -> tuple[bool, str]:
+    mine, other = _estimate(judged.number), _estimate(baseline.number)
+    said = f"“{baseline.name}” gives {short(baseline.number)}"
+    if mine is None or other is None:
+        return False, f"{said}: it can't be compared."
+    predicted = Condition.parse(judged.prediction)
+    gap = max(mine.low - other.high, other.low - mine.high)
+    if gap <= 0:
+        return False, f"{said}: its interval overlaps the one found, so the two are not told apart."
+    if predicted.holds(other.value):
+        return False, f"{said}: it meets the prediction too, so meeting it is not special."
+    return True, f"{said}: it does not meet the prediction, and the intervals are {digits(gap)} apart."
+
+
+def _wordings(hypothesis: Hypothesis, numbers: Mapping[str, StepData]) -> list[tuple[bool, str]]:
+    """The same number for each wording alone: a claim that rests on one of them is weak."""
+    try:
+        alone = by_template(hypothesis.quantity, numbers)
+    except (StudyError, KeyError):
+        return []
+    if len(alone) < 2:
+        return []
+    fails = {name: value for name, value in alone.items() if not hypothesis.prediction.holds(value)}
+    ends = f"from {digits(min(alone.values()))} to {digits(max(alone.values()))}"
+    if not fails:
+        return [(True, f"Each of the {len(alone)} wordings alone meets the prediction ({ends}).")]
+    listed = ", ".join(f"{name}: {digits(value)}" for name, value in sorted(fails.items(), key=lambda item: item[1]))
+    held = f", {len(alone) - len(fails)} meet it" if len(fails) < len(alone) else ""
+    return [
+        (False, f"Of {len(alone)} wordings taken alone, {len(fails)} break the prediction ({listed}){held}; {ends}.")
+    ]
+
+
+def by_template(quantity: Quantity, numbers: Mapping[str, StepData]) -> dict[str, float]:
+    """A quantity worked out on the examples of each template alone; nothing where its steps do not share templates."""
+    used = {name: numbers[name] for name in dict.fromkeys(each.step for each in selectors(quantity))}
+    sets = {each.examples for each in used.values() if "template" in each.data.coords}
+    if len(sets) != 1:
+        return {}
+    if all(pick(each, numbers).group is None for each in selectors(quantity)):
+        return {}
+    labels = next(each.data["template"].values for each in used.values() if "template" in each.data.coords)
+    found = {}
+    for name in dict.fromkeys(labels.tolist()):
+        part = {step: _only(each, str(name)) for step, each in used.items()}
+        found[str(name)] = _value(quantity, part)
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _only(step: StepData, template: str) -> StepData:
+    if "template" not in step.data.coords:
+        return step
+    chosen = np.flatnonzero(step.data["template"].values == template)
+    return StepData(step.name, step.data.isel(example=chosen), step.examples)
+
+
+def _value(quantity: Quantity, numbers: Mapping[str, StepData]) -> float:
+    """The number without its interval."""
+    match quantity:
+        case Selector():
+            picked = pick(quantity, numbers)
+            values = picked.values if picked.group is None else picked.values.mean(axis=1)
+            return float(getattr(np, quantity.over)(values))
+        case Difference():
+            first, second = (_value(each, numbers) for each in quantity.difference)
+            return first - second
+        case Ratio():
+            first, second = (_value(each, numbers) for each in quantity.ratio)
+            return first / second if second else float("nan")
+        case Share():
+            of, zero, one = (_value(each, numbers) for each in parts(quantity))
+            return (of - zero) / (one - zero) if one != zero else float("nan")
+
+
+def _weak(hypothesis: Hypothesis, conclusion: Conclusion) -> list[str]:
+    """Limitations of the hypothesis itself, and those that its steps marked."""
+    steps = {each.step for each in selectors(hypothesis.quantity)}
+    sources = {f"hypothesis {hypothesis.id}": "", **{f"step {step}": f"Step {step}: " for step in steps}}
+    return [
+        sources[each.source]
+        + (each.text if each.source.startswith("step") else each.text[:1].upper() + each.text[1:])
+        + "."
+        for each in conclusion.limitations
+        if each.source in sources
+    ]
+
+
+def _estimate(number: Number) -> Estimate | None:
+    if number.value is None or number.low is None or number.high is None:
+        return None
+    return Estimate(number.value, number.low, number.high, number.n, number.method, number.level)
+
+
+def short(number: Number) -> str:
+    """The number and its interval, without level and n."""
+    head, bracket, _ = number.text.partition("]")
+    return head + bracket

@@ -1,0 +1,139 @@
+"""Heatmaps: rows by columns, one colour step a cell. The numbers go along as JSON, for the pointer and the keyboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from assay.studies.report.svg import label, number, picture, shade, tag, tick
+
+LEFT, TOP, BOTTOM, RIGHT = 52.0, 8.0, 46.0, 74.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of numbers with labels, to be drawn as a heatmap."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: np.ndarray
+    half: np.ndarray | None
+    row_title: str
+    column_title: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure: its picture, what is said below it, and the data that the page's script reads."""
+
+    picture: Markup
+    caption: str
+    data: dict[str, Any] | None = None
+    wide: bool = False
+    title: str = ""
+    kind: str = "plain"
+
+
+def heatmap(grid: Grid, caption: str, *, limit: float | None = None, title: str = "") -> Drawn:
+    """Draw a grid; `limit` is the strongest colour, the largest size in it if left out."""
+    finite = grid.values[np.isfinite(grid.values)]
+    most = limit or float(np.abs(finite).max(initial=0.0)) or 1.0
+    signed = bool(finite.size and finite.min() < -0.02 * most)
+    width, height = _cell(len(grid.columns), 16, 74, 480), _cell(len(grid.rows), 13, 28, 440)
+    across, down = width * len(grid.columns), height * len(grid.rows)
+    left = max(LEFT, 7.0 * max(map(len, grid.rows)) + 30)
+    cells = [
+        tag(
+            "rect",
+            x=left + j * width,
+            y=TOP + i * height,
+            width=width - 0.6,
+            height=height - 0.6,
+            class_=shade(float(grid.values[i, j]), most, signed=signed),
+        )
+        for i in range(len(grid.rows))
+        for j in range(len(grid.columns))
+    ]
+    drawn = picture(
+        *cells,
+        *_labels(grid, left, width, height),
+        _key(left + across + 18, most, signed=signed),
+        tag("rect", class_="mark", width=width - 0.6, height=height - 0.6, x=-999, y=-999),
+        width=left + across + RIGHT,
+        height=max(TOP + down + BOTTOM, 190.0),
+        label=f"Heatmap of {grid.what} by {grid.row_title} and {grid.column_title}.",
+        tabindex=0,
+        class_="grid",
+    )
+    place = {"x": left, "y": TOP, "w": width, "h": height}
+    return Drawn(drawn, caption, _data(grid) | place, wide=across > 500, title=title, kind="grid")
+
+
+def _cell(count: int, least: float, most: float, room: float) -> float:
+    return round(min(most, max(least, room / max(1, count))), 1)
+
+
+def _data(grid: Grid) -> dict[str, Any]:
+    half = None if grid.half is None else [[_digits(each) for each in row] for row in grid.half]
+    return {
+        "rows": grid.rows,
+        "columns": grid.columns,
+        "values": [[_digits(each) for each in row] for row in grid.values],
+        "half": half,
+        "names": [grid.row_title, grid.column_title, grid.what],
+    }
+
+
+def _digits(value: float) -> float | None:
+    return float(f"{value:.4g}") if np.isfinite(value) else None
+
+
+def _labels(grid: Grid, left: float, width: float, height: float) -> list[Markup]:
+    down, across = height * len(grid.rows), width * len(grid.columns)
+    every = _stride(len(grid.rows), height, 12)
+    found = [
+        label(left - 6, TOP + (i + 0.5) * height + 4, row, anchor="end")
+        for i, row in enumerate(grid.rows)
+        if i % every == 0
+    ]
+    every = _stride(len(grid.columns), width, 7.0 * max(map(len, grid.columns)) + 4)
+    found += [
+        label(left + (j + 0.5) * width, TOP + down + 15, column)
+        for j, column in enumerate(grid.columns)
+        if j % every == 0
+    ]
+    found.append(label(left + across / 2, TOP + down + 36, grid.column_title, class_="axis"))
+    middle = TOP + down / 2
+    turned = tag("text", grid.row_title, x=12, y=middle, class_="axis", text_anchor="middle",
+                 transform=f"rotate(-90 12 {middle:.0f})")  # fmt: skip
+    return [*found, turned]
+
+
+def _stride(count: int, step: float, needed: float) -> int:
+    """Write every first, second, fifth … label, so that they do not overlap."""
+    return next((each for each in (1, 2, 5, 10, 20, 50) if each * step >= needed), max(1, count))
+
+
+def _key(left: float, most: float, *, signed: bool) -> Markup:
+    """The legend of colours: the most at the top."""
+    steps = 20
+    low = -most if signed else 0.0
+    parts = [
+        tag("rect", x=left, y=TOP + i * 7.0, width=12, height=7.2,
+            class_=shade(most - (most - low) * i / (steps - 1), most, signed=signed))
+        for i in range(steps)
+    ]  # fmt: skip
+    marks = [(most, TOP + 9), (low, TOP + steps * 7.0)]
+    marks += [(0.0, TOP + steps * 3.5 + 4)] if signed else []
+    return tag("g", *parts, *(label(left + 17, y, _mark(value), anchor="start") for value, y in marks))
+
+
+def _mark(value: float) -> str:
+    return tick(float(f"{value:.2g}")) if value else "0"
+
+
+__all__ = ["Drawn", "Grid", "heatmap", "number"]

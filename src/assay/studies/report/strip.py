@@ -1,0 +1,71 @@
+"""The picture of a hypothesis: the number and its interval, the region that was predicted, baselines below."""
+
+from __future__ import annotations
+
+import math
+
+from markupsafe import Markup
+
+from assay.studies.conclusion import Judgement, Number
+from assay.studies.condition import Condition
+from assay.studies.report.axes import marker, whisker
+from assay.studies.report.svg import Scale, extent, label, picture, tag, tick
+
+WIDTH, ROW, TOP = 420.0, 24.0, 10.0
+
+
+def strip(judged: Judgement) -> Markup:
+    """Found number and baselines on one axis, above each other."""
+    predicted = Condition.parse(judged.prediction)
+    rows = [judged.number, *(each.number for each in judged.baselines)]
+    scale = _scale(predicted, rows, 14.0, WIDTH - 14.0)
+    bottom = TOP + ROW * len(rows)
+    parts = [_region(predicted, scale, bottom)]
+    for i, number in enumerate(rows):
+        parts.append(_row(number, scale, TOP + ROW * (i + 0.5), first=i == 0))
+    for value in scale.ticks(5):
+        x = scale(value)
+        parts.append(tag("line", x1=x, x2=x, y1=bottom, y2=bottom + 4, class_="whisker"))
+        parts.append(label(x, bottom + 17, tick(value)))
+    said = f"Found {judged.number.text}; predicted {judged.prediction}."
+    return picture(*parts, width=WIDTH, height=bottom + 24, label=said, class_="strip")
+
+
+def small_strip(judged: Judgement) -> Markup:
+    """The number and its interval against the prediction, small enough for a table."""
+    predicted = Condition.parse(judged.prediction)
+    scale = _scale(predicted, [judged.number, *(each.number for each in judged.baselines)], 6.0, 134.0)
+    parts = [_region(predicted, scale, 22.0, top=0.0), _row(judged.number, scale, 11.0, first=True)]
+    said = f"Found {judged.number.text}; predicted {judged.prediction}."
+    return picture(*parts, width=140, height=22, label=said, class_="strip small")
+
+
+def _scale(predicted: Condition, rows: list[Number], start: float, stop: float) -> Scale:
+    ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None]
+    ends += [predicted.low] + ([] if predicted.high is None else [predicted.high])
+    low, high = extent(ends, margin=0.12)
+    return Scale(low, high, start, stop)
+
+
+def _region(predicted: Condition, scale: Scale, bottom: float, *, top: float = 4.0) -> Markup:
+    """The numbers that meet the prediction."""
+    limits = {">": (predicted.low, math.inf), "<": (-math.inf, predicted.low)}
+    low, high = limits.get(predicted.relation[0], (predicted.low, predicted.high or predicted.low))
+    left, right = scale(max(low, scale.low)), scale(min(high, scale.high))
+    edges = [
+        tag("line", x1=scale(end), x2=scale(end), y1=top, y2=bottom, class_="limit")
+        for end in (low, high)
+        if math.isfinite(end)
+    ]
+    area = tag("rect", x=left, y=top, width=max(right - left, 0.0), height=bottom - top, class_="predicted")
+    return tag("g", area, *edges)
+
+
+def _row(number: Number, scale: Scale, y: float, *, first: bool) -> Markup:
+    if number.value is None:
+        return label(scale(scale.low), y + 4, "no number", anchor="start")
+    parts = []
+    if number.low is not None and number.high is not None:
+        parts.append(whisker(scale(number.low), y, scale(number.high), y))
+    parts.append(marker(scale(number.value), y, "circle" if first else "diamond", number.text, size=5 if first else 4))
+    return tag("g", *parts, class_="found" if first else "beside")
