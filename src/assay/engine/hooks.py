@@ -3,7 +3,8 @@
 While a `Tapping` is active, every forward pass of the native model calls its actions: at each port a site's value is
 read, changed, and written back, in forward order. Changes at one site happen in the order in which they were given,
 captures after them. Whatever happens (an error, Ctrl-C), leaving the context removes every hook and restores the
-attention implementation.
+attention implementation. One thread at a time taps a model: another one waits until the first has left its context, so
+that no run sees another run's edits.
 
 Cost: one Python call per tapped module and pass; a change copies the tensor that it changes.
 """
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock, RLock
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -43,6 +46,18 @@ class Action:
     attach: bool = False
 
 
+@dataclass
+class _Held:
+    """Who taps a model: one thread at a time, which may do so again within its context."""
+
+    lock: RLock = field(default_factory=RLock)
+    active: list[Tapping] = field(default_factory=list)
+
+
+_held: WeakKeyDictionary[nn.Module, _Held] = WeakKeyDictionary()
+_new_entry = Lock()
+
+
 class Tapping:
     """Active actions on a network; use as a context manager."""
 
@@ -66,6 +81,14 @@ class Tapping:
         self._modes: list[SoftmaxMode] = []
 
     def __enter__(self) -> Self:
+        with _new_entry:
+            held = _held.setdefault(self.network.native, _Held())
+        held.lock.acquire()
+        self._exit.callback(held.lock.release)
+        if held.active:
+            self.overrides = held.active[-1].overrides  # what a context around this one has made of derived sites
+        held.active.append(self)
+        self._exit.callback(held.active.remove, self)
         try:
             self._install()
         except BaseException:
@@ -126,7 +149,8 @@ class Tapping:
 
         self._hook(module.register_forward_pre_hook(before, with_kwargs=True))
         if leaving or softmax:
-            self._hook(module.register_forward_hook(after))
+            # before hooks of the model's own, which collect hidden states: they are to see what we change
+            self._hook(module.register_forward_hook(after, prepend=True))
 
     def _hook(self, handle: RemovableHandle) -> None:
         self._exit.callback(handle.remove)

@@ -198,6 +198,8 @@ def _router_sites(sites: MlpSites, window: list[Event], frame: Frame, n_experts:
         for key, out in event.outputs.items():
             if out.shape[-1] == n_experts and out.numel() == tokens * n_experts and "router" not in sites.taps:
                 sites.taps["router"] = Direct(Port(event.path, "out", key, event.call), _token_view(out, frame))
+                if len(event.outputs) > 1:  # it returns what it made of its logits beside them
+                    sites.read_only.add("router")
         for chosen_key, chosen in event.chosen.items():
             for key, weights in event.outputs.items():
                 if (

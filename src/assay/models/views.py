@@ -53,9 +53,7 @@ class Swap:
         return native.transpose(self.first, self.second)
 
     def write(self, native: Tensor, site: Tensor, frame: Frame) -> Tensor:
-        moved = site.transpose(self.first, self.second)
-        # the same numbers in another order in memory may be multiplied by another kernel, which rounds otherwise
-        return moved.contiguous() if native.is_contiguous() else moved
+        return site.transpose(self.first, self.second)
 
 
 @dataclass(frozen=True)
@@ -193,13 +191,13 @@ class View:
     def write(self, native: Tensor, site: Tensor, frame: Frame) -> Tensor:
         """`native` with the site's tensor replaced; `native` itself is not changed."""
         if not self.steps:
-            return site
+            return _in_order_of(native, site)
         layers = [native]
         for step in self.steps[:-1]:
             layers.append(step.read(layers[-1], frame))
         for step, before in zip(reversed(self.steps), reversed(layers), strict=True):
             site = step.write(before, site, frame)
-        return site
+        return _in_order_of(native, site)
 
     def then(self, *steps: Step) -> View:
         """This view with more steps after it."""
@@ -207,3 +205,11 @@ class View:
 
 
 WHOLE = View()
+
+
+def _in_order_of(native: Tensor, new: Tensor) -> Tensor:
+    """The new tensor in the native one's order in memory: in another, the same numbers may be multiplied by another
+    kernel, which rounds otherwise."""
+    if new.stride() == native.stride() or new.shape != native.shape or 0 in native.stride():
+        return new
+    return torch.empty_strided(native.shape, native.stride(), dtype=new.dtype, device=new.device).copy_(new)
