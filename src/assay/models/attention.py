@@ -38,6 +38,18 @@ class Listener(Protocol):
         """Called with each tensor inside `module`'s attention; `index` counts softmaxes within one call of it."""
 
 
+class _InTurn:
+    """Two listeners, of which the second sees what the first has made."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self.listeners = listeners
+
+    def attention(self, module: nn.Module, side: Side, value: Tensor, index: int) -> Tensor:
+        for listener in self.listeners:
+            value = listener.attention(module, side, value, index)
+        return value
+
+
 _listener: ContextVar[Listener | None] = ContextVar("assay_attention_listener", default=None)
 
 Attend = Callable[..., tuple[Tensor, Tensor | None]]
@@ -48,8 +60,9 @@ _attend: ContextVar[Attend | None] = ContextVar("assay_attention_stand_in", defa
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Let `listener` see every attention call in this context."""
-    token = _listener.set(listener)
+    """Let `listener` see every attention call in this context, after those of the contexts around it."""
+    outer = _listener.get()
+    token = _listener.set(listener if outer is None else _InTurn(outer, listener))
     try:
         yield
     finally:

@@ -1,0 +1,174 @@
+"""Where each variant leaves the unchanged pass: the first block, and the first position of every example, that differ.
+
+A patch whose value equals what is there changes nothing, bit for bit, so positions before the first real difference cost
+nothing: in a causal model they, and all that they are computed from, stay what they were. Cost: one comparison of tensors
+for each site and source, then one lookup for each variant and example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from assay.core.sites import SiteName
+from assay.engine.changes import Sources
+from assay.engine.schedule.base import Base
+from assay.engine.select import Scope, edited_examples, head_axis, position_axis
+from assay.experiments.edits import Edit
+from assay.experiments.given_edits import Noise
+from assay.experiments.positions import Slice, resolve_indices
+from assay.experiments.sourced_edits import Freeze, Patch
+from assay.models.chain import Chain
+from assay.models.network import Network
+from assay.models.structure import Site
+
+Placed = tuple[Edit, Site]
+
+
+@dataclass(frozen=True)
+class Departure:
+    """`first[e]` is the first position of example e that may differ, None where nothing does."""
+
+    layer: int
+    first: tuple[int | None, ...]
+
+    @property
+    def nowhere(self) -> bool:
+        """The variant is the unchanged pass."""
+        return all(p is None for p in self.first)
+
+
+@dataclass
+class Departures:
+    """Finds departures for the examples of one group."""
+
+    network: Network
+    chain: Chain
+    base: Base
+    scope: Scope
+    sources: Sources
+    fixed: frozenset[str]
+    """Runs whose values are known now."""
+    skip_equal: bool = True
+    by_position: bool = True
+    by_depth: bool = True
+    _changed: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
+
+    def of(self, edits: Sequence[Placed]) -> Departure:
+        """Where a run with these edits departs."""
+        layer = len(self.chain)
+        first: list[int | None] = [None] * len(self.scope.rows)
+        for edit, site in edits:
+            places = self._first(edit, site)
+            if any(p is not None for p in places):
+                layer = min(layer, entry(site, self.chain) if self.by_depth else 0)
+                first = [_earlier(a, b) for a, b in zip(first, places, strict=True)]
+        if not self.by_position:
+            first = [None if p is None else 0 for p in first]
+        return Departure(layer, tuple(first))
+
+    def _first(self, edit: Edit, site: Site) -> list[int | None]:
+        changed = self._comparison(edit, site)
+        axis = position_axis(site.axes)
+        places: list[int | None] = []
+        for b, row in enumerate(self.scope.rows):
+            if edit.examples is not None and row not in edited_examples(edit, self.scope):
+                places.append(None)
+                continue
+            if axis is None:
+                places.append(0)
+                continue
+            positions = self.scope.positions(edit.pos, row, self.scope.tokens, edit.step)
+            if changed is not None:
+                flags = changed[b].tolist()
+                positions = [p for p in positions if flags[p]]
+            places.append(min(positions, default=None))
+        return places
+
+    def _comparison(self, edit: Edit, site: Site) -> Tensor | None:
+        """Which positions a patch changes [batch, pos]; None when that is not known."""
+        if not self.skip_equal or not comparable(edit) or site not in self.base.kept.sites:
+            return None
+        assert isinstance(edit, Patch | Freeze)
+        if edit.source not in self.fixed or not same_places(edit, self.scope, self.sources.scope_of(edit.source)):
+            return None
+        if position_axis(site.axes) != 1:
+            return None
+        key = (edit.source, site)
+        if key not in self._changed:
+            here, there = self.base.kept.sites[site], self.sources.value(edit.source, site)
+            if here.shape != there.shape:
+                return None
+            self._changed[key] = (here != there).any(-1)
+        different = self._changed[key]
+        heads = head_axis(site.axes)
+        if heads is None:
+            return different
+        index = resolve_indices(edit.head, size=different.shape[heads], axis="head")
+        return different[:, :, index].any(-1)
+
+
+def entry(site: Site, chain: Chain) -> int:
+    """The block before which a pass must begin so that this site is computed; the chain's length for what follows it."""
+    return len(chain) if site.name.layer is None else site.name.layer
+
+
+def level(site: Site, chain: Chain) -> int:
+    """At which block a site is read; the chain's length for what leaves the last one and all after it."""
+    leaves_last = site.tap.port == chain.links[-1].leaves
+    return len(chain) if leaves_last else entry(site, chain)
+
+
+def outside(site: Site, chain: Chain) -> bool:
+    """Whether a site lies before the chain, or in another one."""
+    name: SiteName = site.name
+    if name.layer is not None:
+        return name.stack != chain.stack
+    return name.name not in ("final_norm", "final_norm_scale", "logits") or name.stack not in (None, chain.stack)
+
+
+def moved_up(
+    edits: Sequence[Placed], network: Network, chain: Chain, read: frozenset[Site], fixed: frozenset[str]
+) -> list[Placed]:
+    """Edits of what leaves a block, as edits of what enters the next: one block less to run. The tensors are the same.
+
+    Edits stay that draw by the site's name, or that read another run at that site, unless it is a `fixed` one.
+    """
+    taken = {site for _, site in edits} | read
+    moved: list[Placed] = []
+    for edit, site in edits:
+        name = site.name
+        moves = (
+            edit.source_run in fixed if comparable(edit) else edit.source_run is None and not isinstance(edit, Noise)
+        )
+        below = name.name == "resid_post" and name.layer is not None and name.layer + 1 < len(chain)
+        if moves and below and name.layer is not None and site not in read:
+            above = network.structure.sites.get(SiteName("resid_pre", layer=name.layer + 1, stack=name.stack))
+            if above is not None and above not in taken:
+                moved.append((edit, above))
+                continue
+        moved.append((edit, site))
+    return moved
+
+
+def _earlier(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else min(a, b)
+
+
+def same_places(edit: Edit, here: Scope, there: Scope) -> bool:
+    """Whether an edit's positions mean the same indices in a source: as long, and its names at the same places."""
+    pos = edit.pos if isinstance(edit.pos, list | tuple) else [edit.pos]
+    names = [p for p in pos if isinstance(p, str)]
+    if isinstance(edit.pos, Slice):
+        names = [p for p in (edit.pos.start, edit.pos.stop) if isinstance(p, str)]
+    agree = all(there.named.get(name, here.named.get(name)) == here.named.get(name) for name in names)
+    return agree and there.prompt == here.prompt
+
+
+def comparable(edit: Edit) -> bool:
+    """Whether the new value is another run's at the very same place, so that it can be compared with the old one."""
+    if isinstance(edit, Patch):
+        return edit.source_pos is None and edit.source_site is None
+    return isinstance(edit, Freeze)

@@ -1,0 +1,76 @@
+"""Attention over flat rows: the one place where rows meet.
+
+Each sequence's queries see the keys and values of the unchanged pass before its first row, and its own from there on, under
+the mask of the unchanged pass. The model file's own eager function computes it, so soft caps, sinks and biases stay its
+own. Cost: for each first position one call for all sequences that begin there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from assay.core.errors import AssayError
+from assay.engine.schedule.base import Base
+from assay.engine.schedule.rows import FlatRows
+from assay.models.attention import eager_function
+
+
+class CannotMeetError(AssayError):
+    """This architecture's attention takes something that cannot be taken apart by rows."""
+
+
+class Meeting:
+    """Stands in for attention while flat rows pass. `layer` is the block under way."""
+
+    def __init__(self, base: Base, rows: FlatRows) -> None:
+        self.base, self.rows, self.layer = base, rows, 0
+
+    def __call__(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **rest: Any
+    ) -> tuple[Tensor, None]:
+        """Attention for the rows under way."""
+        n = self.rows.count(self.layer)
+        if module not in self.base.past or query.shape[2] != n or key.shape[2] != n or query.shape[0] != 1:
+            raise CannotMeetError("attention was called with other rows than those under way.")
+        keys, values = self.base.past[module]
+        out: Tensor | None = None
+        for first, index, example in self.rows.by_first(self.layer):
+            own = [_gather(t, index) for t in (query, key, value)]
+            seen = self._mask(mask, first, example)
+            all_keys, all_values = (
+                torch.cat([past[example, :, :first].to(new), new], dim=2)
+                for past, new in ((keys, own[1]), (values, own[2]))
+            )
+            extra = {name: self._argument(a, first, example) for name, a in rest.items()}
+            made, _ = eager_function(module)(module, own[0], all_keys, all_values, seen, **extra)
+            if out is None:
+                out = made.new_empty(n, *made.shape[2:])
+            out[index.flatten()] = made.flatten(0, 1)
+        assert out is not None
+        return out[None], None
+
+    def _mask(self, mask: Tensor | None, first: int, example: Tensor) -> Tensor | None:
+        if mask is None or mask.ndim != 4 or mask.shape[-1] != self.rows.length:
+            raise CannotMeetError("attention has no mask over queries and keys.")
+        mine = mask[:, :, first:]
+        return mine[example] if mask.shape[0] > 1 else mine
+
+    def _argument(self, argument: Any, first: int, example: Tensor) -> Any:
+        """Another argument of attention: biases over queries and keys are cut like the mask; ids over positions go."""
+        length = self.rows.length
+        if not isinstance(argument, Tensor):
+            return argument
+        if argument.ndim == 4 and argument.shape[-2:] == (length, length):
+            return argument[:, :, first:][example] if argument.shape[0] > 1 else argument[:, :, first:]
+        own = isinstance(argument, nn.Parameter) or not argument.is_floating_point()
+        if not own and self.rows.count(self.layer) in argument.shape:
+            raise CannotMeetError("attention takes a tensor over rows besides queries, keys and values.")
+        return argument
+
+
+def _gather(tensor: Tensor, index: Tensor) -> Tensor:
+    """[1, head, row, d] at rows [sequence, row] as [sequence, head, row, d]."""
+    return tensor[0].transpose(0, 1)[index].transpose(1, 2)
