@@ -9,12 +9,12 @@ Cost: a forward pass of all examples for each set of heads. Source: Wang et al. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import xarray as xr
 
-from assay.circuits.sets import ABLATION, Ablation, KeptSets, keep_each, shuffled
+from assay.circuits.sets import ABLATION, AT_ONCE, Ablation, KeptSets, keep_each, shuffled
 from assay.core.caveats import caveat
 from assay.core.protocols import Scores
 from assay.core.registry import method
@@ -63,8 +63,8 @@ def keep_heads(
 @method(
     gives=Scores,
     cites="arXiv:2211.00593",
-    cost="about 2 · log2(number of heads) forward passes of all examples",
-    assumes="that a larger set of the best heads keeps no less: sizes are doubled, then halved into",
+    cost="about 25 forward passes of all examples: sizes are doubled, then the gap is split into eight until it is closed",
+    assumes="that a larger set of the best heads keeps no less",
     fails_when=FAILS,
 )
 def smallest_heads(
@@ -80,31 +80,27 @@ def smallest_heads(
     heads = scores.only(HEADS)
     order, limit = heads.ranked(), max(1, round(at_most * len(heads)))
     tried: dict[int, float] = {}
-
-    def enough(size: int) -> bool:
-        found = keep_each(model, pairs, [order[:size]], heads=heads.components, ablation=ablation)
-        tried[size] = float(found.shares[0])
-        return tried[size] >= keep
-
-    size = 1
-    while size < limit and not enough(size):
-        size = min(2 * size, limit)
-    if size == limit and not enough(limit):
+    short, long = 0, limit
+    sizes = sorted({limit, *(2**i for i in range(limit.bit_length()))})
+    while sizes:
+        found = keep_each(model, pairs, [order[:k] for k in sizes], heads=heads.components, ablation=ablation)
+        tried |= dict(zip(sizes, map(float, found.shares), strict=True))
+        long = min((k for k in sizes if tried[k] >= keep), default=long)
+        short = max((k for k in tried if k < long), default=0)
+        sizes = _inside(short, long) if tried[long] >= keep else []
+    size, facts = long, []
+    if tried[size] < keep:
         facts = [caveat(f"no set of up to {limit} heads keeps {keep:.2f} of the behaviour: the {limit} best are given")]
-    else:
-        size, facts = _between(size // 2, size, enough), []
     chosen = order[:size]
     facts += [f"{size} of {len(heads)} heads keep {tried[size]:.2f} of the behaviour on {len(pairs)} prompts"]
     facts += ["tried: " + ", ".join(f"{k} heads {share:.2f}" for k, share in sorted(tried.items()))]
     return Scores.of({name: heads[name] for name in chosen}, heads.quantity, facts)
 
 
-def _between(short: int, long: int, enough: Callable[[int], bool]) -> int:
-    """The smallest size that is enough, between one that is not and one that is."""
-    while long - short > 1:
-        middle = (short + long) // 2
-        short, long = (short, middle) if enough(middle) else (middle, long)
-    return long
+def _inside(short: int, long: int) -> list[int]:
+    """Up to seven sizes between one that is not enough and one that is, evenly spread; none when there are none."""
+    step = max(1, -(-(long - short) // AT_ONCE))
+    return list(range(short + step, long, step))
 
 
 @method(
@@ -142,11 +138,11 @@ def keep_set(
 
 def _compared(found: KeptSets, common: int) -> list[str]:
     kept, rival, *random = found.shares
-    facts = [f"share of the behaviour kept: chosen set {kept:.2f}, rival's best heads {rival:.2f}"]
+    facts = [f"share of the behaviour kept: chosen set {kept:z.2f}, rival's best heads {rival:z.2f}"]
     if common:
         facts.append(f"{common} of the chosen heads are among the rival's best too")
     if random:
-        facts.append(f"random sets keep from {min(random):.2f} to {max(random):.2f}")
+        facts.append(f"random sets keep from {min(random):z.2f} to {max(random):z.2f}")
     wrong = int((~found.correct[0]).sum())
     if wrong:
         facts.append(caveat(f"with the chosen set alone, {wrong} of {found.correct.shape[1]} answers are wrong"))

@@ -120,7 +120,7 @@ def _swept(
     experiment = sweep(
         edit.patch(site, source=source), over, inputs=contrast.inputs, base=base, metrics=contrast.metrics
     )
-    return model.measure(experiment)
+    return model.measure(experiment, engine="scheduled")
 
 
 def _quantity(direction: Direction) -> str:

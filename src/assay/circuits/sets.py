@@ -62,7 +62,8 @@ def keep_each(
     model: Model, pairs: Pairs, sets: Sequence[Sequence[str]], *, heads: Sequence[str], ablation: Ablation
 ) -> KeptSets:
     """Keep each of the sets in turn, and no head at all; `heads` are all that are ablated otherwise."""
-    every, parts = [(), *sets], []
+    every: list[Sequence[str]] = [(), *sets]
+    parts = []
     for start in range(0, len(every), AT_ONCE):
         some = every[start : start + AT_ONCE]
         with listening(None):

@@ -36,6 +36,7 @@ def run(
     """
     from assay.app.study_display import Bars, show_conclusion
     from assay.studies.read import read_study
+    from assay.studies.report import write_report
     from assay.studies.run import run_study
 
     asked = read_study(path)
@@ -47,10 +48,24 @@ def run(
     folder = out or default_folder(path, model)
     with Bars(quiet=as_json) as bars:
         done = run_study(asked, folder, watcher=bars, amend=amend)
+        write_report(folder)
     if as_json:
         typer.echo(done.conclusion.model_dump_json(indent=2))
     else:
         show_conclusion(done.conclusion, folder, title=asked.title)
+
+
+@study.command("report")
+def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Make the report of a finished run again, from its folder alone: nothing is computed, no model is loaded.
+
+    \b
+    Example:
+      assay study report runs/ioi
+    """
+    from assay.studies.report import write_report
+
+    typer.echo(write_report(folder))
 
 
 def default_folder(path: Path, model: str | None) -> Path:
