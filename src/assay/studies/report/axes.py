@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from assay.studies.report.svg import Scale, label, tag, tick
 
-WIDTH, HEIGHT = 640.0, 270.0
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 12.0, 44.0
+WIDTH, HEIGHT = 490.0, 270.0
+LEFT, RIGHT, TOP, BOTTOM = 66.0, 14.0, 12.0, 44.0
 MARKERS = ("circle", "square", "triangle", "diamond")
 
 
@@ -68,17 +68,19 @@ def frame(
     return Frame(across, Scale(y[0], y[1], HEIGHT - BOTTOM, TOP), *titles)
 
 
-def line(series: Series, frame: Frame, colour: int, tips: Sequence[str], *, marked: bool = True) -> Markup:
-    """A line with a marker at each number, and a band between the ends of the intervals."""
+def line(series: Series, frame: Frame, colour: int, tips: Sequence[str], *, band: bool = True) -> Markup:
+    """A line with a marker at each number; intervals as a band, or as whiskers where bands would cover one another."""
     places = [(frame.x(x), frame.y(float(y))) for x, y in zip(series.x, series.y, strict=True)]
     parts = []
     if series.low is not None and series.high is not None:
         above = [(frame.x(x), frame.y(float(y))) for x, y in zip(series.x, series.high, strict=True)]
         below = [(frame.x(x), frame.y(float(y))) for x, y in zip(series.x, series.low, strict=True)]
-        parts.append(tag("path", d=_path([*above, *below[::-1]]) + "Z", class_="band"))
+        if band:
+            parts.append(tag("path", d=_path([*above, *below[::-1]]) + "Z", class_="band"))
+        else:
+            parts += [whisker(x, top, x, bottom) for (x, top), (_, bottom) in zip(above, below, strict=True)]
     parts.append(tag("path", d=_path(places), class_="line"))
-    if marked:
-        parts += [marker(x, y, MARKERS[colour % 4], tip) for (x, y), tip in zip(places, tips, strict=True)]
+    parts += [marker(x, y, MARKERS[colour % 4], tip) for (x, y), tip in zip(places, tips, strict=True)]
     return tag("g", *parts, class_=f"k{colour}")
 
 

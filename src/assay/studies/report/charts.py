@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from markupsafe import Markup
@@ -39,7 +40,6 @@ def lines(
     titles: tuple[str, str],
     *,
     log: bool = False,
-    x_labels: Sequence[str] | None = None,
     title: str = "",
 ) -> Drawn:
     """Several lines along one numeric axis."""
@@ -48,8 +48,8 @@ def lines(
     room = 0.02 * (xs[-1] - xs[0]) if not log else 0.0
     ends = (xs[0] - room, xs[-1] + room) if not log else (xs[0] / 1.1, xs[-1] * 1.1)
     axes = frame(ends, (low, high), titles, log=log)
-    parts = [line(each, axes, i, _tips(each, titles[0])) for i, each in enumerate(series)]
-    ticks = list(zip(xs, x_labels or [f"{x:g}" for x in xs], strict=True))
+    parts = [line(each, axes, i, _tips(each, titles[0]), band=len(series) == 1) for i, each in enumerate(series)]
+    ticks = [(x, f"{x:g}") for x in xs]
     return _whole(axes, _thin(ticks, axes), parts, [each.name for each in series], caption, title)
 
 
@@ -89,7 +89,7 @@ def points(rows: Sequence[tuple[str, float, float, float, int]], caption: str, t
         parts.append(tag("g", *drawn, class_=f"k{colour}"))
     parts.append(label((left + across.stop) / 2, height - 8, titles[0], class_="axis"))
     drawn_all = picture(*parts, width=across.stop + RIGHT, height=height, label=f"{titles[0]} of {len(rows)} sets.")
-    return Drawn(drawn_all, caption, wide=True)
+    return Drawn(drawn_all, caption, title=titles[1])
 
 
 def _bar(series: Series, j: int, axes: Frame, width: float, shift: float) -> Markup:
@@ -114,15 +114,13 @@ def _tips(series: Series, axis: str) -> list[str]:
 
 
 def _thin(ticks: Sequence[tuple[float, str]], axes: Frame) -> list[tuple[float, str]]:
-    """As many labels as there is room for, from the first on."""
-    kept: list[tuple[float, str]] = []
-    end = -1e9
-    for value, text in ticks:
-        half = 3.6 * len(text) + 3
-        if axes.x(value) - half >= end:
-            kept.append((value, text))
-            end = axes.x(value) + half
-    return kept
+    """Every label, or every second, fifth … one, so that none overlap."""
+    for stride in (1, 2, 5, 10, 20, 50, 100):
+        kept = list(ticks[::stride])
+        ends = [(axes.x(value), 3.6 * len(text) + 3) for value, text in kept]
+        if all(x + half <= y - other for (x, half), (y, other) in pairwise(ends)):
+            return kept
+    return [ticks[0]]
 
 
 def _whole(
@@ -137,7 +135,7 @@ def _whole(
         height=HEIGHT + (LEGEND if many else 0),
         label=f"{axes.y_title} by {axes.x_title}: {', '.join(names)}.",
     )
-    return Drawn(drawn, caption, wide=True, title=title)
+    return Drawn(drawn, caption, title=title)
 
 
 def _all(series: Sequence[Series]) -> list[float]:

@@ -6,6 +6,7 @@ layer × anything small             layers × places
 one numeric axis                   a line with its interval
 kept sets beside random ones       shares of the behaviour: a curve over sizes, or a row for each set
 head × query × key                 attention patterns
+    a number for each example          its mean for each wording
 """
 
 from __future__ import annotations
@@ -26,21 +27,22 @@ from assay.studies.report.charts import bars, lines
 from assay.studies.report.heatmap import Drawn, Grid, heatmap
 from assay.studies.report.kept import kept
 from assay.studies.report.means import EXAMPLE, Means, means
+from assay.studies.report.wordings import wordings
 
 INTERVAL = "95 % interval of the mean over {n} examples (Student's t)"
 _OTHER = re.compile(r"^L(\d+)\.(?!H\d)(\w+)$")
 _SHOWN_FIRST = ("share", "correct", "logit_diff", "score", "to_position")
-_MOST_PLACES = 60
 
 
 def figures(result: StepResult) -> list[Drawn]:
     """The figures of a step, in reading order; none if its numbers are best read in a table."""
     data = result.data
-    special: list[Callable[[xr.Dataset], list[Drawn]]] = [kept, patterns, _components]
+    special: list[Callable[[xr.Dataset], list[Drawn]]] = [kept, patterns, wordings, _components]
     found = [drawn for make in special for drawn in make(data)]
     if "kept" in data or "score" in data:
         return found
     names = [name for name in _SHOWN_FIRST if name in data] or [str(name) for name in data.data_vars][:1]
+    names = ["share"] if "share" in names else names
     return found + [drawn for name in names for drawn in _plain(data[name])]
 
 
@@ -150,7 +152,7 @@ def _caption(what: str, found: Means) -> str:
 
 def _axis(what: str) -> str:
     """A quantity short enough for an axis."""
-    return what if len(what) <= 40 else what[:38].rsplit(" ", 1)[0] + " …"
+    return what if len(what) <= 38 else what[:38].rsplit(" ", 1)[0].removesuffix(" restored").removesuffix(" lost")
 
 
 def _words(name: str) -> str:

@@ -95,9 +95,10 @@ def _wordings(hypothesis: Hypothesis, numbers: Mapping[str, StepData]) -> list[t
     if not fails:
         return [(True, f"Each of the {len(alone)} wordings alone meets the prediction ({ends}).")]
     listed = ", ".join(f"{name}: {digits(value)}" for name, value in sorted(fails.items(), key=lambda item: item[1]))
+    verb = "breaks" if len(fails) == 1 else "break"
     held = f", {len(alone) - len(fails)} meet it" if len(fails) < len(alone) else ""
     return [
-        (False, f"Of {len(alone)} wordings taken alone, {len(fails)} break the prediction ({listed}){held}; {ends}.")
+        (False, f"Of {len(alone)} wordings taken alone, {len(fails)} {verb} the prediction ({listed}){held}; {ends}.")
     ]
 
 

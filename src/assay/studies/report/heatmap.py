@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from assay.studies.report.svg import label, number, picture, shade, tag, tick
 
-LEFT, TOP, BOTTOM, RIGHT = 52.0, 8.0, 46.0, 74.0
+LEFT, TOP, BOTTOM, RIGHT = 52.0, 8.0, 46.0, 86.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def heatmap(grid: Grid, caption: str, *, limit: float | None = None, title: str 
     finite = grid.values[np.isfinite(grid.values)]
     most = limit or float(np.abs(finite).max(initial=0.0)) or 1.0
     signed = bool(finite.size and finite.min() < -0.02 * most)
-    width, height = _cell(len(grid.columns), 16, 74, 480), _cell(len(grid.rows), 13, 28, 440)
+    width, height = _cell(len(grid.columns), 16, 56, 330), _cell(len(grid.rows), 13, 28, 440)
     across, down = width * len(grid.columns), height * len(grid.rows)
     left = max(LEFT, 7.0 * max(map(len, grid.rows)) + 30)
     cells = [
@@ -70,7 +70,7 @@ def heatmap(grid: Grid, caption: str, *, limit: float | None = None, title: str 
         class_="grid",
     )
     place = {"x": left, "y": TOP, "w": width, "h": height}
-    return Drawn(drawn, caption, _data(grid) | place, wide=across > 500, title=title, kind="grid")
+    return Drawn(drawn, caption, _data(grid) | place, wide=across > 380, title=title, kind="grid")
 
 
 def _cell(count: int, least: float, most: float, room: float) -> float:

@@ -37,8 +37,7 @@ def _curve(data: xr.Dataset, caption: str) -> Drawn:
     mean = data["kept_random"].mean("set")
     value, low, high = _shares(data, mean)
     series.append(Series(f"random (mean of {data.sizes['set']} sets)", sizes, value, low, high))
-    labels = [f"{size:g}" for size in sizes]
-    return lines(series, caption, ("heads kept", SHARE), log=True, x_labels=labels)
+    return lines(series, caption, ("heads kept", SHARE), log=True)
 
 
 def _rows(data: xr.Dataset, caption: str) -> Drawn:

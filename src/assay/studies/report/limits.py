@@ -85,10 +85,11 @@ def _from(contents: Contents, source: str) -> tuple[tuple[str, str], ...]:
 
 
 def _cards(contents: Contents) -> Iterable[tuple[str, str]]:
+    """What each method assumes, and when it misleads; methods that say the same are named together."""
     seen: dict[str, list[str]] = {}
     for result in contents.results.values():
-        text = str(result.card.get("fails_when", ""))
-        if text:
-            seen.setdefault(text, []).append(result.method)
+        assumes, fails = (str(result.card.get(key, "")) for key in ("assumes", "fails_when"))
+        if fails:
+            seen.setdefault(f"assumes {assumes}. Misleads when: {fails}", []).append(result.method)
     for text, methods in seen.items():
         yield ", ".join(dict.fromkeys(methods)), text

@@ -59,11 +59,18 @@ class ShownStep:
     tables: tuple[Table, ...]
     facts: tuple[str, ...]
     caveats: tuple[str, ...]
+    alone: bool
 
     @property
     def wide(self) -> bool:
-        """Whether it needs the whole width."""
-        return not self.figures or any(each.wide for each in self.figures) or len(self.figures) > 1
+        """Whether it needs the whole width: it has a large figure, several, none, or no neighbour like it."""
+        large = any(each.wide for each in self.figures)
+        return self.alone or large or len(self.figures) != 1
+
+    @property
+    def notes_beside(self) -> bool:
+        """Whether there is room beside the figure."""
+        return self.wide and len(self.figures) == 1 and not self.figures[0].wide
 
 
 def page(contents: Contents) -> str:
@@ -163,7 +170,16 @@ def _step(name: str, contents: Contents) -> ShownStep:
         tables=tuple(tables(result)),
         facts=plain_facts(result.facts),
         caveats=caveats_in(result.facts),
+        alone=_alone(name, contents),
     )
+
+
+def _alone(name: str, contents: Contents) -> bool:
+    """Whether no neighbour uses the same method: two of a kind stand side by side."""
+    names = list(contents.results)
+    at = names.index(name)
+    beside = [contents.results[each].method for each in names[max(0, at - 1) : at] + names[at + 1 : at + 2]]
+    return contents.results[name].method not in beside
 
 
 def _counts(shown: list[ShownHypothesis]) -> list[tuple[str, int]]:

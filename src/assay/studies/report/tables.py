@@ -45,7 +45,8 @@ def tables(result: StepResult) -> list[Table]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, array in result.data.data_vars.items():
         dims = tuple(str(dim) for dim in array.dims if dim != "example")
-        groups.setdefault(dims, []).append(str(name))
+        if not {"query", "key"} <= set(dims):  # whole attention patterns are in the figure, to the last number
+            groups.setdefault(dims, []).append(str(name))
     return [_table(result, dims, names) for dims, names in groups.items()]
 
 
