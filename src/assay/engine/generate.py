@@ -10,7 +10,8 @@ Cost: one pass over the prompt and one token per step, with a cache; without, on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -157,17 +158,14 @@ def _generate_group(runner: Runner, run: Run, rows: Sequence[int], sampling: Sam
     generation = getattr(network.native, "generation_config", None)
     if getattr(generation, "pad_token_id", None) is None:
         settings["pad_token_id"] = _first(getattr(generation, "eos_token_id", None))
-    handle = network.native.register_forward_pre_hook(scope.begin, with_kwargs=True)
-    try:
-        with (
-            torch.random.fork_rng(devices=[]),
-            Tapping(network, [Action(s, change=c) for s, c in changes]),
-            torch.no_grad(),
-        ):
-            torch.manual_seed(child_seed(sampling.seed, "generate") % 2**31)
-            out = network.native.generate(**inputs, **settings)  # type: ignore[operator]
-    finally:
-        handle.remove()
+    with (
+        torch.random.fork_rng(devices=[]),
+        Tapping(network, [Action(s, change=c) for s, c in changes]),
+        scope.watching(network.native),
+        torch.no_grad(),
+    ):
+        torch.manual_seed(child_seed(sampling.seed, "generate") % 2**31)
+        out = network.native.generate(**inputs, **settings)  # type: ignore[operator]
     start = 0 if _encoder_decoder(network.native) else inputs["input_ids"].shape[1]
     return [_until_end(row, network) for row in out[:, start:].tolist()]
 
@@ -178,6 +176,15 @@ class _Moving:
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.done = 0
+
+    @contextmanager
+    def watching(self, native: nn.Module) -> Iterator[None]:
+        """Follow the native passes while the context lasts."""
+        handle = native.register_forward_pre_hook(self.begin, with_kwargs=True, prepend=True)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """At the start of each native pass: how many tokens it has, and how many came before."""

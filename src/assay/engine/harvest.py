@@ -3,8 +3,9 @@ safetensors.
 
 Documents are cut into pieces of at most `context` tokens and run in batches of pieces of equal length, so nothing is
 padded and no number depends on padding. A shard is a whole number of documents, written at once when it is full; after
-Ctrl-C or a crash the same call goes on after the last whole shard. `index.json` says what each shard holds, with a
-checksum, and which model, sites and rules made it; a folder made with other rules is refused, never mixed.
+Ctrl-C or a crash the same call goes on after the last whole shard. `index.json` says which documents each shard holds,
+with checksums, and has the hash of the model, sites and rules that made it: another model, other rules or other documents
+are refused, never mixed. A document that is too short for the positions gives no rows.
 
 Cost: one forward pass over the corpus; memory is one shard.
 """
@@ -14,18 +15,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from assay.core.codec import digest
-from assay.core.errors import InputError
+from assay.core.errors import InputError, SettingsError, nearest
 from assay.core.progress import report
 from assay.engine.passes import forward
-from assay.engine.select import Positions, Scope, position_axis
+from assay.engine.select import Positions, position_axis
 from assay.engine.shards import Index, read_shard, write_shard
+from assay.experiments.captures import Dtype
+from assay.experiments.positions import resolve
 from assay.models.network import Network
 from assay.models.prompts import tokenise
 from assay.models.structure import Site
@@ -41,6 +45,21 @@ class Rules:
     context: int = 512
     batch: int = 16
     documents_per_shard: int = 256
+
+    @classmethod
+    def of(cls, sites: tuple[str, ...], pos: Positions, dtype: str, **given: int) -> Rules:
+        """From rules by name. Raises SettingsError for one that is not known, or a value that makes no sense."""
+        known = ("context", "batch", "documents_per_shard")
+        for name, value in given.items():
+            if name not in known:
+                raise SettingsError(
+                    f"{name!r} is no rule of a harvest: expected {', '.join(known)}.{nearest(name, known)}"
+                )
+            if value < 1:
+                raise SettingsError(f"{name}={value} makes no sense: expected at least 1.")
+        if dtype not in get_args(Dtype):
+            raise SettingsError(f"dtype {dtype!r} is not kept: expected one of {', '.join(get_args(Dtype))}.")
+        return cls(sites, pos, dtype, **given)
 
     def key(self, fingerprint: str) -> str:
         """Two harvests with the same key can share a folder."""
@@ -83,22 +102,35 @@ def harvest(network: Network, corpus: Iterable[Any], rules: Rules, *, to: str | 
     sites = [site for name in rules.sites for site in network.sites_named(name)]
     if to is None:
         parts = [_run(network, sites, rules, documents, start) for start, documents in _shards(corpus, rules)]
-        if not parts:
-            raise InputError("the corpus is empty: expected at least one text or token list.")
-        return _joined(parts, None)
-    folder = Path(to)
+        return _filled(_joined(parts, None)) if parts else _refuse_empty()
+    folder, total = Path(to), 0
     index = Index.start(folder, rules.key(network.fingerprint))
     for start, documents in _shards(corpus, rules):
-        done = index.covering(start)
-        if done is None:
-            index = index.adding(
-                write_shard(folder, _run(network, sites, rules, documents, start), start, len(documents))
-            )
+        total = start + len(documents)
+        if not index.has(start, [_content(d) for d in documents], folder):
+            tensors = _run(network, sites, rules, documents, start)
+            index = index.adding(write_shard(folder, tensors, start, [_content(d) for d in documents]))
             index.write(folder)
-        report(start + len(documents), 0)
-    if not index.shards:
-        raise InputError("the corpus is empty: expected at least one text or token list.")
-    return Harvest.open(folder)
+        report(total, 0)
+    if not total:
+        _refuse_empty()
+    index.refuse_more_than(total, folder)
+    return _filled(Harvest.open(folder))
+
+
+def _refuse_empty() -> NoReturn:
+    raise InputError("the corpus is empty: expected at least one text or token list.")
+
+
+def _filled(found: Harvest) -> Harvest:
+    if not len(found):
+        raise InputError("no position of these documents is kept: check pos.")
+    return found
+
+
+def _content(document: Any) -> Any:
+    """A document as plain data."""
+    return document.tolist() if isinstance(document, Tensor | np.ndarray) else document
 
 
 def _shards(corpus: Iterable[Any], rules: Rules) -> Iterator[tuple[int, list[Any]]]:
@@ -123,6 +155,8 @@ class _Piece:
 
 def _run(network: Network, sites: Sequence[Site], rules: Rules, documents: list[Any], start: int) -> dict[str, Tensor]:
     pieces = [p for i, document in enumerate(documents) for p in _pieces(network, document, start + i, rules.context)]
+    if square := [site for site in sites if "key" in site.axes and len({len(p.ids) for p in pieces}) > 1]:
+        raise InputError(f"{square[0]} is as wide as the prompt: expected documents of one length.")
     rows: dict[tuple[int, int], dict[str, Tensor]] = {}
     by_length: dict[int, list[_Piece]] = {}
     for piece in pieces:
@@ -131,8 +165,6 @@ def _run(network: Network, sites: Sequence[Site], rules: Rules, documents: list[
         for i in range(0, len(same), rules.batch):
             _batch(network, sites, rules, same[i : i + rules.batch], rows)
     ordered = [rows[key] for key in sorted(rows)]
-    if not ordered:
-        raise InputError("no position of these documents is kept: check pos.")
     return {name: torch.cat([row[name] for row in ordered]) for name in ordered[0]}
 
 
@@ -152,10 +184,7 @@ def _batch(
     kept = forward(network, {"input_ids": ids}, keep=sites)
     for b, piece in enumerate(pieces):
         length = len(piece.ids)
-        chosen = Scope((0,), length, {}, 0, length).positions(rules.pos, 0, length)
-        if not chosen:
-            continue
-        index = torch.tensor(chosen)
+        index = torch.tensor(_chosen(rules.pos, length), dtype=torch.long)
         row = {
             "tokens": ids[b, index],
             "document": torch.full_like(index, piece.document),
@@ -164,6 +193,14 @@ def _batch(
         for site in sites:
             row[str(site)] = _at_positions(kept.sites[site][b : b + 1], site, index).to(getattr(torch, rules.dtype))
         rows[piece.document, piece.offset] = row
+
+
+def _chosen(pos: Positions, length: int) -> list[int]:
+    """The positions that are kept of a piece; none if it is too short for them."""
+    try:
+        return resolve(pos, length=length)
+    except InputError:
+        return []
 
 
 def _at_positions(value: Tensor, site: Site, index: Tensor) -> Tensor:

@@ -79,14 +79,17 @@ class Tapping:
         self.paths: dict[int, str] = {}
         self._exit = ExitStack()
         self._modes: list[SoftmaxMode] = []
+        self.around: list[Tapping] = []
+        self.leaving: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         with _new_entry:
             held = _held.setdefault(self.network.native, _Held())
         held.lock.acquire()
         self._exit.callback(held.lock.release)
-        if held.active:
-            self.overrides = held.active[-1].overrides  # what a context around this one has made of derived sites
+        self.around = held.active[::-1]
+        if self.around:
+            self.overrides = self.around[0].overrides  # what a context around this one has made of derived sites
         held.active.append(self)
         self._exit.callback(held.active.remove, self)
         try:
@@ -150,7 +153,13 @@ class Tapping:
         self._hook(module.register_forward_pre_hook(before, with_kwargs=True))
         if leaving or softmax:
             # before hooks of the model's own, which collect hidden states: they are to see what we change
-            self._hook(module.register_forward_hook(after, prepend=True))
+            handle = module.register_forward_hook(after, prepend=True)
+            self._hook(handle)
+            self.leaving[path] = handle.id
+            order: Any = module._forward_hooks
+            for outer in self.around:  # but after those of the contexts around this one
+                if path in outer.leaving:
+                    order.move_to_end(outer.leaving[path], last=False)
 
     def _hook(self, handle: RemovableHandle) -> None:
         self._exit.callback(handle.remove)

@@ -105,7 +105,7 @@ def provenance(
     network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], engine: str = ENGINE
 ) -> Provenance:
     """Where a result comes from."""
-    facts = [*network.source.facts, *(f"{name}: {fact}" for name, p in prompts.items() for fact in p.facts)]
+    facts = [*network.facts, *(f"{name}: {fact}" for name, p in prompts.items() for fact in p.facts)]
     facts.append(f"engine: {engine}")
     if experiment.local_only:
         facts.append("holds Python functions: cannot be replayed from data")

@@ -124,7 +124,7 @@ def execute(network: Network, experiment: Experiment, prompts: Mapping[str, Prom
         {label: merge(parts, ragged=_ragged(site)) for (label, site), parts in captured.items()},
         {name: merge(parts, ragged=tuple(range(1, parts[0][1].ndim))) for name, parts in measured.items()},
         network,
-        (*network.source.facts, *tokens.facts),
+        (*network.facts, *tokens.facts),
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from assay.core.codec import digest
 from assay.core.errors import StorageError
 from assay.core.files import write_bytes, write_text
 
@@ -25,6 +27,8 @@ class Shard(BaseModel):
     documents: int
     rows: int
     sha256: str
+    content: str
+    """Hash of the documents."""
 
 
 class Index(BaseModel):
@@ -60,26 +64,42 @@ class Index(BaseModel):
             )
         return found
 
-    def covering(self, first: int) -> Shard | None:
-        """The finished shard that starts at this document."""
-        return next((s for s in self.shards if s.first == first), None)
+    def has(self, first: int, documents: list[Any], folder: Path) -> bool:
+        """Whether these documents, from number `first` on, are done. A last shard that got more documents is not.
+
+        Raises:
+            StorageError: other documents are there.
+        """
+        done = next((s for s in self.shards if s.first == first), None)
+        if done is None:
+            return False
+        if done.content != digest(documents[: done.documents]):
+            raise StorageError(f"{folder} holds other documents from number {first} on: give another folder.")
+        return done.documents == len(documents)
+
+    def refuse_more_than(self, total: int, folder: Path) -> None:
+        """Raise StorageError when there are more documents than the corpus has."""
+        there = sum(s.documents for s in self.shards)
+        if there > total:
+            raise StorageError(f"{folder} holds {there} documents, and this corpus has {total}: give another folder.")
 
     def adding(self, shard: Shard) -> Index:
-        """The index with one more shard."""
-        return self.model_copy(update={"shards": (*self.shards, shard)})
+        """The index with a shard more, in place of one that starts at the same document."""
+        return self.model_copy(update={"shards": (*(s for s in self.shards if s.first != shard.first), shard)})
 
     def write(self, folder: Path) -> None:
         """Write it, whole or not at all."""
         write_text(folder / "index.json", self.model_dump_json(indent=1))
 
 
-def write_shard(folder: Path, tensors: dict[str, Tensor], first: int, documents: int) -> Shard:
+def write_shard(folder: Path, tensors: dict[str, Tensor], first: int, documents: list[Any]) -> Shard:
     """Write one shard's file; the index is written after it."""
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     name = f"shard-{first:09d}.safetensors"
     write_bytes(folder / name, data)
     rows = len(next(iter(tensors.values())))
-    return Shard(file=name, first=first, documents=documents, rows=rows, sha256=hashlib.sha256(data).hexdigest())
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Shard(file=name, first=first, documents=len(documents), rows=rows, sha256=sha256, content=digest(documents))
 
 
 def read_shard(folder: Path, shard: Shard) -> dict[str, Tensor]:

@@ -48,6 +48,13 @@ class Network:
         """Hash of configuration and weights."""
         return fingerprint(self.native)
 
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What was done to the model while loading, and how it stands now: goes into every result."""
+        training = any(module.training for module in self.native.modules())
+        now = ("the model is in training mode: dropout may be on",) if training else ()
+        return (*self.source.facts, *now)
+
     @cached_property
     def holders(self) -> list[tuple[object, str]]:
         """Where the model names its attention implementation."""
