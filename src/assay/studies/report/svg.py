@@ -73,7 +73,7 @@ def _round_numbers(low: float, high: float, count: int) -> list[float]:
         return [low]
     raw = span / max(1, count)
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * each for each in (1, 2, 2.5, 5, 10) if power * each >= raw * 0.999)
+    step = next(power * each for each in (1, 2, 2.5, 5, 10) if power * each >= 0.8 * raw)
     first = math.ceil(low / step - 1e-9)
     found = [each * step for each in range(first, math.floor(high / step + 1e-9) + 1)]
     return [0.0 if abs(each) < step / 1e6 else each for each in found]
