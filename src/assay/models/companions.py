@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,20 @@ def _there(place: str, names: tuple[str, ...], request: Request) -> bool:
     folder = Path(place) / request.more.get("subfolder", "")
     if folder.is_dir():
         return any((folder / name).is_file() for name in names)
+    return any(_found(place, name, request) for name in names)
+
+
+def hub_commit(place: str, request: Request) -> str | None:
+    """The commit that a hub repository's revision stood for when it was fetched; None when nothing tells."""
+    for name in ("config.json", "adapter_config.json"):
+        path = Path(_found(place, name, request) or "").as_posix()
+        if match := re.search(r"/models--[^/]+/snapshots/([^/]+)/", path):
+            return match[1]
+    return None
+
+
+def _found(place: str, name: str, request: Request) -> str | None:
+    """Where a file of a hub repository lies on this machine; None when there is none."""
     options = request.reading()
     options.pop("trust_remote_code")
     quiet = {
@@ -74,4 +89,5 @@ def _there(place: str, names: tuple[str, ...], request: Request) -> bool:
         "_raise_exceptions_for_missing_entries": False,
         "_raise_exceptions_for_connection_errors": False,
     }
-    return any(cached_file(place, name, **options, **quiet) for name in names)
+    found: str | None = cached_file(place, name, **options, **quiet)
+    return found

@@ -6,6 +6,7 @@ gradients is left as it is. Nothing goes to a model hub unless a hub id is named
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -51,6 +52,7 @@ def load_native(
     >>> load_native().source.name                                                         # doctest: +SKIP
     'SmolLM2-135M-Instruct'
     """
+    _refuse_unknown(more)
     if device is not None and device_map is not None:
         raise LoadError("device and device_map contradict each other: give one of them.")
     request = Request(
@@ -177,6 +179,22 @@ def _settled(loaded: Loaded, request: Request) -> Loaded:
 
 def _asked(loaded: Loaded, place: str) -> Loaded:
     return replace(loaded, source=replace(loaded.source, asked=place))
+
+
+def _refuse_unknown(more: Mapping[str, Any]) -> None:
+    """An option that is not known would have no effect, so it is an error."""
+    unknown = [name for name in more if name not in More.__annotations__]
+    if unknown:
+        known = (
+            "dtype",
+            "device",
+            "device_map",
+            "quantization",
+            "revision",
+            "trust_remote_code",
+            *More.__annotations__,
+        )
+        raise LoadError(f"There is no option {unknown[0]!r} for loading.{nearest(unknown[0], known)}")
 
 
 def _refuse(request: Request, kind: str, *options: str) -> None:

@@ -19,7 +19,7 @@ from transformers import AutoConfig
 from transformers.utils import logging
 
 from assay.core.errors import LoadError
-from assay.models.companions import load_processor, load_tokenizer
+from assay.models.companions import hub_commit, load_processor, load_tokenizer
 from assay.models.complaints import told_clearly
 from assay.models.model_class import choose_class
 from assay.models.source import Kind, Loaded, Request, Source
@@ -37,7 +37,7 @@ def load_pretrained(place: str, kind: Kind, request: Request) -> Loaded:
         )
     facts = [why, *_missing(place, info, bool(more.get("allow_missing"))), *_dtype_facts(native, config, request)]
     processor, about = load_processor(place, request)
-    commit = getattr(native.config, "_commit_hash", None)
+    commit = hub_commit(place, request) if kind == "hub" else None
     facts += [*about, *([f"hub commit {commit}"] if commit else [])]
     source = Source(
         asked=place,
