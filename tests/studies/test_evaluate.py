@@ -51,6 +51,7 @@ def results() -> dict[str, StepData]:
         ({"step": "patch", "variable": "effect", "coords": {"pos": "end"}, "over": "max"}, 3.0),
         ({"step": "patch", "variable": "effect", "coords": {"pos": "end", "layer": {"from": 2, "to": 3}}}, 1.25),
         ({"step": "patch", "variable": "effect", "coords": {"pos": "end", "layer": {"depth": [0.6, 1]}}}, 1.25),
+        ({"step": "patch", "variable": "effect", "coords": {"pos": "end", "layer": {"depth": [0.3, 0.31]}}}, 3.0),
         ({"step": "patch", "variable": "effect", "coords": {"pos": {"matches": "e.*"}}, "over": "sum"}, 6.5),
         ({"step": "patch", "variable": "effect", "coords": {"layer": [0, 3], "pos": "end"}, "over": "min"}, 0.5),
         ({"step": "patch", "variable": "effect", "coords": {"layer": 1, "pos": "end"}, "counts": "> 1"}, 1.0),
