@@ -212,8 +212,10 @@ def _refuse_nan(tensor: Tensor) -> None:
     wrong = torch.isnan(tensor).reshape(-1)
     if not bool(wrong.any()):
         return
+    if not tensor.dim():
+        raise ExperimentError("NaN in place of a number: give a finite one.")
     first = int(wrong.to(torch.uint8).argmax())
-    index = [int(i) for i in np.unravel_index(first, tuple(tensor.shape))] if tensor.dim() else []
+    index = [int(i) for i in np.unravel_index(first, tuple(tensor.shape))]
     raise ExperimentError(
         f"NaN in a tensor of shape {list(tensor.shape)}: {int(wrong.sum())} of {math.prod(tensor.shape)} values, "
         f"the first at {index}. Give finite numbers; look at how this tensor was computed."

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails
 
-from assay.core.errors import ExperimentError, nearest
+from assay.core.errors import AssayError, ExperimentError, nearest
 
 
 class Record(BaseModel):
@@ -24,6 +24,10 @@ class Record(BaseModel):
             return handler(value)
         except ValidationError as error:
             raise ExperimentError(f"{_label(cls, value)}: {explain(error, cls)}") from None
+        except AssayError as error:
+            if _says_where(value, str(error)):
+                raise
+            raise type(error)(f"{_label(cls, value)}: {error}") from None
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -36,6 +40,12 @@ def _label(cls: type[BaseModel], value: Any) -> str:
     site = value.get("site") if isinstance(value, dict) else None
     name = f"{op}" if op else cls.__name__
     return f"{name} at {site!r}" if isinstance(site, str) else name
+
+
+def _says_where(value: Any, message: str) -> bool:
+    """Whether a problem found inside a part names the part's site already, or there is none to name."""
+    site = value.get("site") if isinstance(value, dict) else None
+    return not isinstance(site, str) or repr(site) in message
 
 
 def _problem(details: ErrorDetails, model: type[BaseModel]) -> str:
