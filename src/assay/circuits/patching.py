@@ -5,7 +5,8 @@
 m is the logit difference between the right and the wrong answer at the last position. The replaced value is always that
 of the paired counterfactual (or clean) prompt, at the same position: no other ablation is hidden here.
 
-Cost: one forward pass of all examples for each place, and two more. Sources: Meng et al. 2022, arXiv:2202.05262; Wang
+Cost: at most one forward pass of all examples for each place, and two more; the scheduled engine does what differs
+only. Sources: Meng et al. 2022, arXiv:2202.05262; Wang
 et al. 2022, arXiv:2211.00593; on what the two directions mean: Heimersheim & Nanda 2024, arXiv:2404.15255.
 """
 
@@ -74,11 +75,12 @@ def patch_heads(
     direction: Annotated[Direction, "denoise: clean values into the counterfactual run; noise: the other way round"],
 ) -> Scores:
     """Which heads carry it: patch each attention head's output (z) at all positions."""
-    data = _swept(model, pairs, "z", direction, {"layer": None, "head": None}).data
+    found = _swept(model, pairs, "z", direction, {"layer": None, "head": None})
+    data = found.data
     shares = share(data, direction).transpose("layer", "head", "example")
     names = [head_name(int(layer), int(head)) for layer in data["layer"].values for head in data["head"].values]
     rows = shares.values.reshape(len(names), -1)
-    facts = [*_facts(data, direction, "one head's z, all positions"), _total(rows, "heads")]
+    facts = [*_facts(found, direction, "one head's z, all positions"), _total(rows, "heads")]
     return Scores.over_examples(names, rows, _quantity(direction), facts)
 
 
@@ -99,10 +101,10 @@ def patch_components(
     names: list[str] = []
     rows = []
     for site, kind in (("attn_out", "attn"), ("mlp_out", "mlp")):
-        data = _swept(model, pairs, site, direction, {"layer": None}).data
-        names += [f"L{int(layer)}.{kind}" for layer in data["layer"].values]
-        rows += list(share(data, direction).transpose("layer", "example").values)
-    facts = [*_facts(data, direction, "what one layer's attention or MLP adds, all positions")]
+        found = _swept(model, pairs, site, direction, {"layer": None})
+        names += [f"L{int(layer)}.{kind}" for layer in found.data["layer"].values]
+        rows += list(share(found.data, direction).transpose("layer", "example").values)
+    facts = [*_facts(found, direction, "what one layer's attention or MLP adds, all positions")]
     facts.append(_total(np.stack(rows), "attention layers and MLPs"))
     return Scores.over_examples(names, np.stack(rows), _quantity(direction), facts)
 
@@ -129,10 +131,11 @@ def _quantity(direction: Direction) -> str:
     return "share of the logit difference lost in the clean run"
 
 
-def _facts(data: Any, direction: Direction, what: str) -> tuple[str, ...]:
-    clean, corrupt = float(data["clean"].mean()), float(data["corrupt"].mean())
+def _facts(found: Result, direction: Direction, what: str) -> tuple[str, ...]:
+    clean, corrupt = float(found.data["clean"].mean()), float(found.data["corrupt"].mean())
     base, source = base_and_source(direction)
     return (
         f"replaced: {what}, in the {base} run by the {source} run's value of the same pair",
-        f"mean logit difference {clean:.2f} clean, {corrupt:.2f} counterfactual, n = {data.sizes['example']}",
+        f"mean logit difference {clean:.2f} clean, {corrupt:.2f} counterfactual, n = {found.data.sizes['example']}",
+        *(fact for fact in found.provenance.facts if fact.startswith("engine: ")),
     )

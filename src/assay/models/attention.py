@@ -124,6 +124,20 @@ def eager_function(module: nn.Module) -> Callable[..., Any]:
     raise LookupError(f"{type(module).__module__} defines no eager_attention_forward")
 
 
+def native_functions(holders: list[tuple[object, str]]) -> Callable[[nn.Module], Attend]:
+    """The attention function that a module would use as the model stands now: torch's fused one, or its file's eager one.
+
+    Ask before the implementation is exchanged. Other kernels (flash attention) can't be given a mask: eager stands in.
+    """
+    now = {id(holder): getattr(holder, name) for holder, name in holders}
+
+    def of(module: nn.Module) -> Attend:
+        chosen = now.get(id(getattr(module, "config", None)), next(iter(now.values()), "eager"))
+        return AttentionInterface()["sdpa"] if chosen == "sdpa" else eager_function(module)
+
+    return of
+
+
 def register() -> None:
     """Make `attn_implementation="assay"` known to transformers. Safe to call more than once."""
     AttentionInterface.register(IMPLEMENTATION, assay_attention)

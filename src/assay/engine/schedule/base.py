@@ -6,7 +6,7 @@ attention received. Memory: for each example and position, layers × (d_model + 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.engine.passes import Kept, forward
-from assay.models.attention import IMPLEMENTATION, attending, eager_function, using
+from assay.models.attention import IMPLEMENTATION, Attend, attending, native_functions, using
 from assay.models.chain import Chain
 from assay.models.network import Network
 from assay.models.ports import get_input, get_output
@@ -29,6 +29,8 @@ class Base:
 
     inputs: Mapping[str, Any]
     kept: Kept
+    attention: Callable[[nn.Module], Attend]
+    """The attention function of a module."""
     stream: list[Float[Tensor, "batch pos d_model"]] = field(default_factory=list)
     """The residual stream before each block, and after the last."""
     past: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -43,7 +45,7 @@ class Base:
 
 def base_pass(network: Network, chain: Chain | None, inputs: Mapping[str, Any], keep: Iterable[Site]) -> Base:
     """Run an input unchanged."""
-    base = Base(inputs, Kept(None))
+    base = Base(inputs, Kept(None), native_functions(network.holders))
 
     def attend(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **rest: Any
@@ -51,8 +53,7 @@ def base_pass(network: Network, chain: Chain | None, inputs: Mapping[str, Any], 
         base.repeated |= module in base.past
         base.past[module] = (key, value)
         base.causal &= _causal(mask, query.shape[2], key.shape[2])
-        out: tuple[Tensor, Tensor | None] = eager_function(module)(module, query, key, value, mask, **rest)
-        return out
+        return base.attention(module)(module, query, key, value, mask, **rest)
 
     with ExitStack() as stack:
         stack.enter_context(using(network.holders, network.structure.implementation))

@@ -1,7 +1,7 @@
 """Attention over flat rows: the one place where rows meet.
 
 Each sequence's queries see the keys and values of the unchanged pass before its first row, and its own from there on, under
-the mask of the unchanged pass. The model file's own eager function computes it, so soft caps, sinks and biases stay its
+the mask of the unchanged pass. The model's own attention function computes it, so soft caps, sinks and biases stay its
 own. Cost: for each first position one call for all sequences that begin there.
 """
 
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from assay.core.errors import AssayError
 from assay.engine.schedule.base import Base
 from assay.engine.schedule.rows import FlatRows
-from assay.models.attention import eager_function
 
 
 class CannotMeetError(AssayError):
@@ -45,7 +44,7 @@ class Meeting:
                 for past, new in ((keys, own[1]), (values, own[2]))
             )
             extra = {name: self._argument(a, first, example) for name, a in rest.items()}
-            made, _ = eager_function(module)(module, own[0], all_keys, all_values, seen, **extra)
+            made, _ = self.base.attention(module)(module, own[0], all_keys, all_values, seen, **extra)
             if out is None:
                 out = made.new_empty(n, *made.shape[2:])
             out[index.flatten()] = made.flatten(0, 1)
