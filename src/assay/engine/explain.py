@@ -12,12 +12,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from assay.engine.answers import token_ids
 from assay.engine.prepare import checked, prompts_of
-from assay.engine.rows import batch_size, groups, own_row
+from assay.engine.rows import batch_size, groups, own_row, own_rows
 from assay.engine.runner import executed
 from assay.experiments.expand import axes
 from assay.experiments.experiment import Experiment
 from assay.experiments.graph import topological
+from assay.experiments.metrics import LogProb, Metric, Prob
 from assay.experiments.network_facts import NetworkFacts
 from assay.experiments.sourced_edits import Mean
 from assay.models.network import Network
@@ -97,7 +99,40 @@ def explain(network: Network, experiment: Experiment, *, batch: int | None = Non
         rows = sum(len(g) for g in split)
         edits = ", ".join(str(e) for e in run.edits)
         runs.append(RunPlan(name, run.input, times, times * len(split), times * rows, times * tokens * depth, edits))
+    for metric in experiment.metrics:
+        times = variants if (metric.run or experiment.main) in varying else 1
+        runs += _scoring_plan(network, experiment, prompts, metric, split, times)
     return Explanation("naive", along, len(split), tuple(runs))
+
+
+def _scoring_plan(
+    network: Network,
+    experiment: Experiment,
+    prompts: Mapping[str, Prompts],
+    metric: Metric,
+    split: list[list[int]],
+    times: int,
+) -> list[RunPlan]:
+    """The passes that score answers of several tokens: one for each length of answer in a group."""
+    if not isinstance(metric, LogProb | Prob):
+        return []
+    name = metric.run or experiment.main
+    read = experiment.run(name).input
+    given = experiment.inputs[read]
+    answers = metric.answer if metric.answer is not None else given.answers
+    ids = token_ids(answers, given.examples, network.tokenizer, what=f"metric {metric.kind}, answer", single=False)
+    passes = rows = tokens = 0
+    for group in split:
+        own = own_rows(prompts[read], group)
+        lengths = {len(ids[row]) for row in own}
+        if lengths == {1}:
+            continue
+        passes += len(lengths)
+        rows += len(lengths) * len(group)
+        tokens += sum(len(group) * (prompts[read].lengths[own[0]] + length - 1) for length in lengths)
+    depth = max(network.structure.depth.values(), default=0)
+    label = f"{metric.name or metric.kind} of {name}"
+    return [RunPlan(label, read, times, times * passes, times * rows, times * tokens * depth, "")] if passes else []
 
 
 def _mean_plan(experiment: Experiment, prompts: Mapping[str, Prompts], name: str, depth: int) -> RunPlan:

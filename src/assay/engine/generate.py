@@ -22,7 +22,7 @@ from assay.core.errors import ExperimentError, SettingsError, nearest
 from assay.core.seeds import child_seed
 from assay.engine.changes import bind
 from assay.engine.hooks import Action, Change, Tapping
-from assay.engine.passes import on_device
+from assay.engine.passes import check_length, on_device
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import groups
 from assay.engine.runner import Runner, executed, needed_sites
@@ -152,6 +152,8 @@ def _generate_group(runner: Runner, run: Run, rows: Sequence[int], sampling: Sam
     ]
     inputs = on_device(network, prompts.inputs(list(rows)))
     inputs.pop("use_cache", None)
+    if not _encoder_decoder(network.native):
+        check_length(network, inputs.get("input_ids"), sampling.max_new_tokens - 1)
     if "input_ids" in inputs and "attention_mask" not in inputs:
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     settings = sampling.arguments()

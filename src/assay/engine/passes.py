@@ -72,6 +72,8 @@ def on_device(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any]:
     device = parameter.device if parameter is not None else torch.device("cpu")
     moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
     _check_ids(network, moved.get("input_ids"))
+    if "position_ids" not in moved:
+        check_length(network, moved.get("input_ids"))
     if "input_ids" in moved and network.token_argument not in ("input_ids", *moved):
         moved[network.token_argument] = moved.pop("input_ids")
     if "use_cache" not in moved and "input_ids" in moved and network.takes("use_cache"):
@@ -87,6 +89,18 @@ def _check_ids(network: Network, ids: Tensor | None) -> None:
     if low < 0 or high >= size:
         raise InputError(
             f"token id {high if high >= size else low} is out of range: this model knows ids 0-{size - 1}."
+        )
+
+
+def check_length(network: Network, ids: Tensor | None, more: int = 0) -> None:
+    """Raise InputError for prompts that go, with `more` tokens after them, past the last learned position."""
+    if ids is None or network.longest is None or ids.ndim < 2:
+        return
+    if ids.shape[1] + more > network.longest:
+        after = f" and {more} after it" if more else ""
+        raise InputError(
+            f"a prompt of {ids.shape[1]} tokens{after} is too long: this model has learned positions for at most "
+            f"{network.longest}. Shorten it."
         )
 
 

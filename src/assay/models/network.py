@@ -66,6 +66,19 @@ class Network:
         return dict(self.native.named_modules())
 
     @cached_property
+    def longest(self) -> int | None:
+        """The most tokens that its learned positions allow, None where positions are not looked up in a table."""
+        modules = [
+            self.modules.get(s.tap.port.module) for s in self.structure.sites.values() if s.name.name == "pos_embed"
+        ]
+        tables = [module for module in modules if isinstance(module, nn.Embedding)]
+        if not tables:
+            return None
+        rows = min(t.num_embeddings - (0 if t.padding_idx is None else t.padding_idx + 1) for t in tables)
+        stated = getattr(getattr(self.native, "config", None), "max_position_embeddings", rows)
+        return min(rows, stated) if isinstance(stated, int) else rows
+
+    @cached_property
     def vocabulary(self) -> int | None:
         """Number of token ids that the embedding knows, None without a token embedding."""
         try:
