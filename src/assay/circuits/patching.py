@@ -6,8 +6,8 @@ m is the logit difference between the right and the wrong answer at the last pos
 of the paired counterfactual (or clean) prompt, at the same position: no other ablation is hidden here.
 
 Cost: at most one forward pass of all examples for each place, and two more; the scheduled engine does what differs
-only. Sources: Meng et al. 2022, arXiv:2202.05262; Wang
-et al. 2022, arXiv:2211.00593; on what the two directions mean: Heimersheim & Nanda 2024, arXiv:2404.15255.
+only. Sources: Meng et al. 2022, arXiv:2202.05262; Wang et al. 2022, arXiv:2211.00593; on what the two directions mean:
+Heimersheim & Nanda 2024, arXiv:2404.15255.
 """
 
 from __future__ import annotations
@@ -137,5 +137,5 @@ def _facts(found: Result, direction: Direction, what: str) -> tuple[str, ...]:
     return (
         f"replaced: {what}, in the {base} run by the {source} run's value of the same pair",
         f"mean logit difference {clean:.2f} clean, {corrupt:.2f} counterfactual, n = {found.data.sizes['example']}",
-        *(fact for fact in found.provenance.facts if fact.startswith("engine: ")),
+        *(fact for fact in found.provenance.facts if fact.startswith(("engine: ", "the schedule "))),
     )
