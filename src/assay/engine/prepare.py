@@ -21,11 +21,13 @@ def prompts_of(network: Network, experiment: Experiment, given: Mapping[str, Any
 def prompts_for(network: Network, value: Input) -> Prompts:
     """One input, tokenised."""
     if isinstance(value, Texts):
-        return tokenise(value.texts[0] if value.single else list(value.texts), network.tokenizer)
+        texts = value.texts[0] if value.single else list(value.texts)
+        return tokenise(texts, network.tokenizer, special_tokens=value.special_tokens)
     if isinstance(value, Tokens):
         return tokenise([list(row) for row in value.tokens], network.tokenizer)
     if isinstance(value, Chats):
-        return tokenise([[m.model_dump() for m in chat] for chat in value.chats], network.tokenizer)
+        chats = [[m.model_dump() for m in chat] for chat in value.chats]
+        return tokenise(chats, network.tokenizer, generation_prompt=value.generation_prompt)
     assert isinstance(value, ModelInputs)
     return tokenise({name: a.tensor for name, a in value.tensors.items()}, network.tokenizer)
 

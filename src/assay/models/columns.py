@@ -52,9 +52,9 @@ def proportional_index(target: Tensor, source: Tensor) -> tuple[int, ...] | None
     likeness, index = (unit_t.T @ unit_s).abs().max(dim=1)
     if float(likeness.min()) < 1 - 1e-9 or len(set(index.tolist())) < len(index):
         return None
-    factors = target.double().norm(dim=0) / source.double()[:, index].norm(dim=0)
-    factor = float(factors.median())
-    if not torch.allclose(target.double(), source.double()[:, index] * factor, rtol=1e-5, atol=1e-9):
+    chosen = source.double()[:, index]
+    factor = float(((target.double() * chosen).sum(0) / chosen.square().sum(0)).median())
+    if not torch.allclose(target.double(), chosen * factor, rtol=1e-5, atol=1e-9):
         return None
     return tuple(index.tolist())
 

@@ -58,8 +58,17 @@ class Prompts:
         return [str(tokenizer.decode([i])) for i in self.rows[row]]
 
 
-def tokenise(given: Any, tokenizer: PreTrainedTokenizerBase | None) -> Prompts:
+def tokenise(
+    given: Any,
+    tokenizer: PreTrainedTokenizerBase | None,
+    *,
+    special_tokens: bool = True,
+    generation_prompt: bool = True,
+) -> Prompts:
     """Anything that `model.run` accepts, as prompts.
+
+    `special_tokens`: whether the tokenizer adds to a text what it adds by itself. `generation_prompt`: whether a chat
+    ends with the opening of the assistant's turn.
 
     Raises:
         InputError: empty input, text without a tokenizer, or something that is no input at all.
@@ -67,49 +76,72 @@ def tokenise(given: Any, tokenizer: PreTrainedTokenizerBase | None) -> Prompts:
     if isinstance(given, Prompts):
         return given
     if isinstance(given, str):
-        return _from_texts([given], tokenizer, single=True)
+        return _from_texts([given], tokenizer, special_tokens, single=True)
     if isinstance(given, Mapping):
         return _from_tensors(given)
     if isinstance(given, Tensor):
-        return _from_ids(given.tolist() if given.ndim == 2 else [given.tolist()], single=given.ndim == 1)
+        return _from_tensor(given)
     if isinstance(given, Sequence) and given:
         first = given[0]
-        if isinstance(first, str):
-            return _from_texts(list(given), tokenizer)
+        if all(isinstance(text, str) for text in given):
+            return _from_texts(list(given), tokenizer, special_tokens)
         if isinstance(first, Mapping):
-            return _from_chats([list(given)], tokenizer, single=True)
-        if isinstance(first, int):
+            return _from_chats([list(given)], tokenizer, generation_prompt, single=True)
+        if all(_is_id(i) for i in given):
             return _from_ids([list(given)], single=True)
-        if isinstance(first, Sequence | Tensor) and len(first) and isinstance(first[0], Mapping):
-            return _from_chats([list(chat) for chat in given], tokenizer)
-        if isinstance(first, Sequence | Tensor):
-            return _from_ids([[int(i) for i in row] for row in given])
+        if isinstance(first, list | tuple) and first and isinstance(first[0], Mapping):
+            return _from_chats([list(chat) for chat in given], tokenizer, generation_prompt)
+        rows = [row.tolist() if isinstance(row, Tensor) else row for row in given]
+        if all(isinstance(row, list | tuple) and all(_is_id(i) for i in row) for row in rows):
+            return _from_ids([list(row) for row in rows])
     raise InputError(
         f"cannot use {type(given).__name__} {str(given)[:60]!r} as input: expected text, a list of texts, "
         "token ids, chat messages, or a dict of the model's own inputs; an empty list has no prompt in it."
     )
 
 
-def _from_texts(texts: list[str], tokenizer: PreTrainedTokenizerBase | None, *, single: bool = False) -> Prompts:
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _from_tensor(ids: Tensor) -> Prompts:
+    if ids.ndim not in (1, 2) or ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise InputError(
+            f"a tensor of {str(ids.dtype).removeprefix('torch.')} {list(ids.shape)} holds no token ids: expected integers "
+            "[pos] or [batch, pos]; give other inputs of the model by name, as in {'inputs_embeds': tensor}."
+        )
+    return _from_ids(ids.tolist() if ids.ndim == 2 else [ids.tolist()], single=ids.ndim == 1)
+
+
+def _from_texts(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase | None, special_tokens: bool, *, single: bool = False
+) -> Prompts:
     if tokenizer is None:
         raise InputError(
             "this model has no tokenizer: give token ids (a list, or a tensor [batch, pos]) instead of text."
         )
-    rows = tuple(tuple(tokenizer(text)["input_ids"]) for text in texts)
+    rows = tuple(tuple(tokenizer(text, add_special_tokens=special_tokens)["input_ids"]) for text in texts)
     empty = [i for i, row in enumerate(rows) if not row]
     if empty:
         raise InputError(f"prompt {empty[0]} ({texts[empty[0]]!r}) has no tokens: expected at least one.")
-    return Prompts(rows, single, tuple(texts), (_bos_fact(rows, tokenizer),))
+    return Prompts(rows, single, tuple(texts), (_bos_fact(rows, tokenizer, special_tokens),))
 
 
 def _from_chats(
-    chats: list[list[Mapping[str, str]]], tokenizer: PreTrainedTokenizerBase | None, *, single: bool = False
+    chats: list[list[Mapping[str, str]]],
+    tokenizer: PreTrainedTokenizerBase | None,
+    generation_prompt: bool,
+    *,
+    single: bool = False,
 ) -> Prompts:
     if tokenizer is None or not getattr(tokenizer, "chat_template", None):
         raise InputError("this model's tokenizer has no chat template: give text instead of chat messages.")
-    texts = [str(tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True)) for c in chats]
+    texts = [
+        str(tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=generation_prompt)) for c in chats
+    ]
     rows = tuple(tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
-    return Prompts(rows, single, tuple(texts), ("chat template applied, generation prompt added",))
+    fact = f"chat template applied, {'' if generation_prompt else 'no '}generation prompt added"
+    return Prompts(rows, single, tuple(texts), (fact,))
 
 
 def _from_ids(rows: list[list[int]], *, single: bool = False) -> Prompts:
@@ -139,7 +171,8 @@ def _per_row(value: Any, n: int) -> bool:
     return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == n
 
 
-def _bos_fact(rows: tuple[tuple[int, ...], ...], tokenizer: PreTrainedTokenizerBase) -> str:
+def _bos_fact(rows: tuple[tuple[int, ...], ...], tokenizer: PreTrainedTokenizerBase, special_tokens: bool) -> str:
     bos = tokenizer.bos_token_id
-    added = bos is not None and all(row[0] == bos for row in rows)
-    return f"the tokenizer added {tokenizer.bos_token!r} before each prompt" if added else "no BOS token was added"
+    if special_tokens and bos is not None and all(row[0] == bos for row in rows):
+        return f"the tokenizer added {tokenizer.bos_token!r} before each prompt"
+    return "no BOS token was added"
