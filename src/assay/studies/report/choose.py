@@ -32,6 +32,7 @@ from assay.studies.report.wordings import wordings
 INTERVAL = "95 % interval of the mean over {n} examples (Student's t)"
 _OTHER = re.compile(r"^L(\d+)\.(?!H\d)(\w+)$")
 _SHOWN_FIRST = ("share", "correct", "logit_diff", "score", "to_position")
+_MOST_BARS = 40
 
 
 def figures(result: StepResult) -> list[Drawn]:
@@ -57,9 +58,9 @@ def _components(data: xr.Dataset) -> list[Drawn]:
 
 def _heads(names: list[str], found: Means, what: str) -> list[Drawn]:
     places = {name: place for name in names if (place := _place(name)) is not None}
-    if len(places) < 12:
-        return [_ranked(names, found, what)] if places else []
     layers, heads = (sorted({place[i] for place in places.values()}) for i in (0, 1))
+    if 2 * len(places) < len(layers) * len(heads) or len(places) < 12:
+        return [_ranked(names, found, what)] if places else []
     values = np.full((len(layers), len(heads)), np.nan)
     half = None if found.high is None else values.copy()
     for i, name in enumerate(names):
@@ -74,8 +75,7 @@ def _heads(names: list[str], found: Means, what: str) -> list[Drawn]:
 
 def _ranked(names: list[str], found: Means, what: str) -> Drawn:
     """A few components, the highest first."""
-    order = np.argsort(-found.value.values, kind="stable")
-    pick: Any = order.tolist()
+    pick: Any = np.argsort(-found.value.values, kind="stable")[:_MOST_BARS].tolist()
     one = _series("score", found, pick)
     return bars([names[i] for i in pick], [one], _caption(what, found), ("component", "score"), title="Components")
 
@@ -151,8 +151,9 @@ def _caption(what: str, found: Means) -> str:
 
 
 def _axis(what: str) -> str:
-    """A quantity short enough for an axis."""
-    return what if len(what) <= 38 else what[:38].rsplit(" ", 1)[0].removesuffix(" restored").removesuffix(" lost")
+    """A quantity short enough for an axis; the caption has all of it."""
+    short = re.split(r" restored in | lost in |: ", what)[0]
+    return short if len(short) <= 38 else short[:38].rsplit(" ", 1)[0]
 
 
 def _words(name: str) -> str:

@@ -19,13 +19,13 @@ STEPS = 20
 
 def tag(name: str, *content: Any, **attributes: Any) -> Markup:
     """One element. `class_` is written `class`, other underscores become dashes; None is left out."""
-    given = Markup("").join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _short(value))
+    given = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_short(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
-    inner = Markup("").join(escape(part) for part in content)
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), given, inner)
+    inner = "".join(map(escape, content))
+    return Markup(f"<{name}{given}>{inner}</{name}>")
 
 
 def picture(*content: Any, width: float, height: float, label: str, **attributes: Any) -> Markup:
@@ -39,8 +39,11 @@ def label(x: float, y: float, text: Any, *, anchor: str = "middle", class_: str 
     return tag("text", text, x=x, y=y, text_anchor=None if anchor == "start" else anchor, class_=class_)
 
 
-def _short(value: Any) -> Any:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+def _short(value: Any) -> str:
+    """An attribute's value, escaped; numbers with two decimals at most."""
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return str(value) if isinstance(value, int) else str(escape(value))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from assay.studies.folder import StepResult
-from assay.studies.report.means import means
+from assay.studies.report.means import Means, means
 from assay.studies.report.svg import number
 
 MOST_ROWS = 2000
@@ -53,17 +53,16 @@ def tables(result: StepResult) -> list[Table]:
 def _table(result: StepResult, dims: tuple[str, ...], names: Sequence[str]) -> Table:
     if not dims:
         return _scalars(result, names)
-    found = {name: means(result.data[name]) for name in names}
-    first = found[names[0]].value.transpose(*dims)
+    found = {name: _plain(means(result.data[name]), dims) for name in names}
+    labels = [[_label(each) for each in _labels(result.data, dim)] for dim in dims]
+    first = found[names[0]].value
     places = list(np.ndindex(first.shape))
     if len(names) == 1:
-        places.sort(key=lambda at: -_size(float(first.values[at])))
+        places.sort(key=lambda at: -_size(float(first[at])))
     rows = []
     for at in places[:MOST_ROWS]:
-        cells = [_label(first, dim, i) for dim, i in zip(dims, at, strict=True)]
-        for name in names:
-            cells += _number_cells(found[name], dims, at)
-        rows.append(tuple(cells))
+        cells = [column[i] for column, i in zip(labels, at, strict=True)]
+        rows.append((*cells, *(cell for each in found.values() for cell in each.cells(at))))
     head = [*dims]
     for name in names:
         head += [name, "95 % interval"] if found[name].low is not None else [name]
@@ -75,26 +74,46 @@ def _table(result: StepResult, dims: tuple[str, ...], names: Sequence[str]) -> T
 def _scalars(result: StepResult, names: Sequence[str]) -> Table:
     rows = []
     for name in names:
-        found = means(result.data[name])
-        cells = _number_cells(found, (), ())
+        found = _plain(means(result.data[name]), ())
+        cells = found.cells(())
         cells += [] if len(cells) == 2 else [Cell("", "")]
         rows.append((Cell(name, name), *cells, Cell(str(found.n or ""), found.n, True)))
     return Table("Means over examples", ("number", "mean", "95 % interval", "examples"), tuple(rows))
 
 
-def _label(array: xr.DataArray, dim: str, i: int) -> Cell:
-    label: Any = array[dim].values[i]
-    is_number = isinstance(label, int | float | np.number)
+@dataclass(frozen=True)
+class _Plain:
+    """Means as bare arrays with their axes in the table's order: quick to go through cell by cell."""
+
+    value: np.ndarray
+    low: np.ndarray | None
+    high: np.ndarray | None
+    n: int
+
+    def cells(self, at: tuple[int, ...]) -> list[Cell]:
+        """The number at a place, and its interval if there is one."""
+        value = float(self.value[at])
+        cells = [Cell(number(value), value if np.isfinite(value) else -1e300, True)]
+        if self.low is not None and self.high is not None:
+            low, high = float(self.low[at]), float(self.high[at])
+            width = high - low if np.isfinite(high - low) else -1e300
+            cells.append(Cell(f"[{number(low)}, {number(high)}]", width, True))
+        return cells
+
+
+def _plain(found: Means, dims: tuple[str, ...]) -> _Plain:
+    low, high = (None if end is None else end.transpose(*dims).values for end in (found.low, found.high))
+    return _Plain(found.value.transpose(*dims).values, low, high, found.n)
+
+
+def _labels(data: xr.Dataset, dim: str) -> list[Any]:
+    found: list[Any] = data[dim].values.tolist()
+    return found
+
+
+def _label(label: Any) -> Cell:
+    is_number = isinstance(label, int | float)
     return Cell(str(label), float(label) if is_number else str(label), is_number)
-
-
-def _number_cells(found: Any, dims: tuple[str, ...], at: tuple[int, ...]) -> list[Cell]:
-    value = float(found.value.transpose(*dims).values[at])
-    cells = [Cell(number(value), value if np.isfinite(value) else -1e300, True)]
-    if found.low is not None:
-        low, high = (float(end.transpose(*dims).values[at]) for end in (found.low, found.high))
-        cells.append(Cell(f"[{number(low)}, {number(high)}]", high - low, True))
-    return cells
 
 
 def _size(value: float) -> float:
