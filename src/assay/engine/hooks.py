@@ -11,7 +11,7 @@ Cost: one Python call per tapped module and pass; a change copies the tensor tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Lock, RLock
@@ -46,6 +46,15 @@ class Action:
     attach: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What happens at a port."""
+
+    port: Port
+    actions: Sequence[Action]
+    remembered: bool
+
+
 @dataclass
 class _Held:
     """Who taps a model: one thread at a time, which may do so again within its context."""
@@ -78,6 +87,7 @@ class Tapping:
         self.running: dict[str, int] = {}
         self.paths: dict[int, str] = {}
         self._exit = ExitStack()
+        self._handles: list[RemovableHandle] = []
         self._modes: list[SoftmaxMode] = []
         self.around: list[Tapping] = []
         self.leaving: dict[str, int] = {}
@@ -92,6 +102,7 @@ class Tapping:
             self.overrides = self.around[0].overrides  # what a context around this one has made of derived sites
         held.active.append(self)
         self._exit.callback(held.active.remove, self)
+        self._exit.callback(self._unhook)
         try:
             self._install()
         except BaseException:
@@ -122,18 +133,22 @@ class Tapping:
     def _install_module(self, path: str, ports: Iterable[Port]) -> None:
         module = self.network.modules[path]
         self.paths[id(module)] = path
-        entering = [p for p in ports if p.side == "in"]
-        leaving = [p for p in ports if p.side == "out"]
+        entering = [self._step(p) for p in ports if p.side == "in"]
+        # remembered integer tensors (chosen experts) first: a change at this call may need them
+        leaving = sorted((self._step(p) for p in ports if p.side == "out"), key=lambda step: not step.remembered)
         softmax = any(p.side in ("scores", "pattern") for p in ports)
+        counts_before = any(p.side != "out" for p in ports)
 
-        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def count() -> int:
             call = self.running[path] = self.calls.get(path, 0)
             self.calls[path] = call + 1
-            for port in (p for p in entering if p.call == call):
-                value = get_input(args, kwargs, port.key)
-                new = self._pass(port, value)
-                if new is not value:
-                    args, kwargs = put_input(args, kwargs, port.key, new)
+            return call
+
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            call = count()
+            for step in entering:
+                if step.port.call == call:
+                    args, kwargs = self._enter(step, args, kwargs)
             if softmax:
                 self._modes.append(SoftmaxMode(module, self).__enter__())
             return args, kwargs
@@ -141,28 +156,37 @@ class Tapping:
         def after(_: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
             if softmax and self._modes and self._modes[-1].module is module:
                 self._modes.pop().__exit__(None, None, None)
-            call = self.running[path]
-            # remembered integer tensors (chosen experts) first: a change at this call may need them
-            for port in sorted((p for p in leaving if p.call == call), key=lambda p: p not in self.remembered):
-                value = get_output(out, port.key)
-                new = self._pass(port, value)
-                if new is not value:
-                    out = put_output(out, port.key, new)
+            call = self.running[path] if counts_before else count()
+            for step in leaving:
+                if step.port.call == call:
+                    out = self._leave(step, out)
             return out
 
-        self._hook(module.register_forward_pre_hook(before, with_kwargs=True))
+        if counts_before:
+            self._hook(module.register_forward_pre_hook(before, with_kwargs=True))
         if leaving or softmax:
             # before hooks of the model's own, which collect hidden states: they are to see what we change
             handle = module.register_forward_hook(after, prepend=True)
             self._hook(handle)
-            self.leaving[path] = handle.id
-            order: Any = module._forward_hooks
-            for outer in self.around:  # but after those of the contexts around this one
-                if path in outer.leaving:
-                    order.move_to_end(outer.leaving[path], last=False)
+            self._stay_inside(module, path, handle.id)
+
+    def _stay_inside(self, module: nn.Module, path: str, handle: int) -> None:
+        """Our hook after a module comes before the model's own, but after those of the contexts around this one."""
+        self.leaving[path] = handle
+        order: Any = module._forward_hooks
+        for outer in self.around:
+            if path in outer.leaving:
+                order.move_to_end(outer.leaving[path], last=False)
 
     def _hook(self, handle: RemovableHandle) -> None:
-        self._exit.callback(handle.remove)
+        self._handles.append(handle)
+
+    def _unhook(self) -> None:
+        while self._handles:
+            self._handles.pop().remove()
+
+    def _step(self, port: Port) -> _Step:
+        return _Step(port, self.by_port.get(port, ()), port in self.remembered)
 
     def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A new forward pass: call counts and remembered tensors start afresh."""
@@ -182,14 +206,24 @@ class Tapping:
         path = self.paths.get(id(module))
         if side == "q":
             self.pass_.frame = Frame(self.pass_.frame.batch, value.shape[2])
-        return value if path is None else self._pass(Port(path, side, index, self.running[path]), value)
+        return value if path is None else self._take(self._step(Port(path, side, index, self.running[path])), value)
 
-    def _pass(self, port: Port, here: Tensor) -> Tensor:
-        """Native code passes `port` with the tensor `here`: returns what it goes on with."""
-        for action in self.by_port.get(port, ()):
+    def _enter(self, step: _Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        value = get_input(args, kwargs, step.port.key)
+        new = self._take(step, value)
+        return (args, kwargs) if new is value else put_input(args, kwargs, step.port.key, new)
+
+    def _leave(self, step: _Step, out: Any) -> Any:
+        value = get_output(out, step.port.key)
+        new = self._take(step, value)
+        return out if new is value else put_output(out, step.port.key, new)
+
+    def _take(self, step: _Step, here: Tensor) -> Tensor:
+        """Native code passes a port with the tensor `here`: returns what it goes on with."""
+        for action in step.actions:
             here = self._act(action, here)
-        if port in self.remembered:
-            self.pass_.memory[port] = here
+        if step.remembered:
+            self.pass_.memory[step.port] = here
         return here
 
     def _act(self, action: Action, here: Tensor) -> Tensor:
