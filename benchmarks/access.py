@@ -1,0 +1,103 @@
+"""What looking inside and changing something costs, as a multiple of one plain forward pass of the same model.
+
+    python benchmarks/access.py [--rounds 15] [--threads 2] [--json results.json] [--page docs/benchmarks.md]
+
+The rows: one site captured, the residual stream after every layer, everything (15 tensors in each layer, attention
+patterns among them), and one edit; in assay, with hooks by hand (the floor), and in each other library that is
+installed (`make peers`). The model is the embedded one. Before anything is timed, every library's tensors are compared
+with assay's: a rival that computes something else is an error, not a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from side_by_side.contestants import contestants, quiet
+from side_by_side.machine import machine, versions
+from side_by_side.page import table, write_into
+from side_by_side.rounds import Clock, measure
+
+import assay
+
+SHAPES = {"1 × 16 tokens": (1, 16), "8 × 64 tokens": (8, 64)}
+ROWS = ("one site", "residual stream", "everything", "one edit")
+TARGETS = {"one site": 1.05, "residual stream": 1.15}
+TOLERANCE = 1e-4  # of each tensor's largest entry: some rivals use another attention kernel
+
+
+def same(rows: dict[str, Any], name: str) -> None:
+    """Stop if a rival's tensors are not assay's."""
+    reference = rows["assay"][name]()
+    for rival, works in rows.items():
+        if name not in works:
+            continue
+        found = works[name]()
+        missing = sorted(reference.keys() - found.keys())
+        assert not missing, f"{rival} has no {missing[:3]}"
+        for site, value in reference.items():
+            difference = float((found[site].reshape(value.shape) - value).abs().max() / value.abs().max())
+            assert difference < TOLERANCE, f"{rival}, {name}, {site}: {difference:.1e} from assay"
+
+
+def compare(native: torch.nn.Module, shape: tuple[int, int], options: argparse.Namespace) -> dict[str, Any]:
+    """All rows for prompts of one shape."""
+    ids = torch.randint(0, native.config.vocab_size, shape, generator=torch.Generator().manual_seed(0))
+    rows = contestants(native, ids)
+    found: dict[str, Any] = {}
+    for name in ROWS:
+        same(rows, name)
+        rivals = {rival: works[name] for rival, works in rows.items() if name in works}
+        timed = measure(
+            lambda: native(input_ids=ids, use_cache=False), rivals, rounds=options.rounds, clock=Clock(options.clock)
+        )
+        found[name] = {rival: asdict(timing) for rival, timing in timed.items()}
+        print(f"  {name:<16}" + "  ".join(f"{rival} {t.ratio:.3f}" for rival, t in timed.items()), flush=True)
+    return found
+
+
+def loading() -> dict[str, float]:
+    """Seconds for the embedded model, twice: the second load finds everything in the system's file cache."""
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        assay.load()
+        seconds.append(time.perf_counter() - start)
+    return {"first": seconds[0], "second": seconds[1]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path, help="put the table into this page")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    quiet()
+    loads = loading()
+    native = assay.load().native
+    result = {
+        "machine": machine(), "clock": options.clock, "rounds": options.rounds, "load_seconds": loads,
+        "versions": versions("torch", "transformers", "transformer-lens", "nnsight", "pyvene"),
+        "shapes": {},
+    }  # fmt: skip
+    for title, shape in SHAPES.items():
+        print(title, flush=True)
+        result["shapes"][title] = compare(native, shape, options)
+    result["machine"]["load_1_min_after"] = machine()["load_1_min"]
+    print(table(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.page:
+        write_into(options.page, table(result), "access")
+
+
+if __name__ == "__main__":
+    main()

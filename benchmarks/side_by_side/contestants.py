@@ -1,0 +1,235 @@
+"""The same work in each library, each in its own idiom. A library that is not installed is left out.
+
+A contestant is built around its own copy of the weights, because some libraries change what they are given. Its rows
+are functions that take nothing and return the tensors that they captured, or the logits after an edit, so that the
+benchmark can check that all did the same before it times them. Nothing here warms up, loads or imports while timed.
+All compute logits at all positions, without a key-value cache and without gradients.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Work = Callable[[], dict[str, Tensor]]
+Rows = Mapping[str, Work]
+
+MIDDLE = 15
+"""The layer of the one site and of the one edit."""
+
+EVERYTHING = (
+    "resid_pre", "attn_in", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid", "mlp_in", "mlp_pre", "mlp_up",
+    "mlp_post", "mlp_out", "resid_post",
+)  # fmt: skip
+"""What `everything` means, in every layer: each of these tensors exists in assay, TransformerLens and nnsight."""
+
+
+def assay_rows(native: nn.Module, ids: Tensor) -> Rows:
+    from assay import edit
+    from assay.engine.model import load
+
+    model = load(copy.deepcopy(native))
+    zero = edit.zero(f"L{MIDDLE}.mlp_out", pos=-1)
+    return {
+        "one site": lambda: dict(model.run(ids, capture=f"L{MIDDLE}.resid_post").captured),
+        "residual stream": lambda: dict(model.run(ids, capture="resid_post").captured),
+        "everything": lambda: dict(model.run(ids, capture=EVERYTHING).captured),
+        "one edit": lambda: {"logits": model.run(ids, edits=zero).logits},
+    }
+
+
+def hook_rows(native: nn.Module, ids: Tensor) -> Rows:
+    """Hooks by hand: the floor. Copies are made, as everywhere else, so that later code cannot change what was kept."""
+    native = copy.deepcopy(native)
+    layers: Any = native.model.layers
+
+    def captured(chosen: list[int]) -> dict[str, Tensor]:
+        kept: dict[str, Tensor] = {}
+
+        def keep(layer: int) -> Callable[..., None]:
+            return lambda module, args, out: kept.update({f"L{layer}.resid_post": out.clone()})
+
+        handles = [layers[i].register_forward_hook(keep(i)) for i in chosen]
+        try:
+            native(input_ids=ids, use_cache=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return kept
+
+    def edited() -> dict[str, Tensor]:
+        def zero(module: nn.Module, args: Any, out: Tensor) -> Tensor:
+            out = out.clone()
+            out[:, -1] = 0
+            return out
+
+        handle = layers[MIDDLE].mlp.register_forward_hook(zero)
+        try:
+            return {"logits": native(input_ids=ids, use_cache=False).logits}
+        finally:
+            handle.remove()
+
+    return {
+        "one site": lambda: captured([MIDDLE]),
+        "residual stream": lambda: captured(list(range(len(layers)))),
+        "one edit": edited,
+    }
+
+
+LENS = {
+    "resid_pre": "hook_resid_pre", "attn_in": "ln1.hook_out", "q": "attn.hook_q", "k": "attn.hook_k",
+    "v": "attn.hook_v", "pattern": "attn.hook_pattern", "z": "attn.hook_z", "attn_out": "hook_attn_out",
+    "resid_mid": "hook_resid_mid", "mlp_in": "ln2.hook_out", "mlp_pre": "mlp.hook_pre", "mlp_up": "mlp.hook_pre_linear",
+    "mlp_post": "mlp.hook_post", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post",
+}  # fmt: skip
+
+
+def transformer_lens_rows(native: nn.Module, ids: Tensor) -> Rows:
+    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+
+    native = copy.deepcopy(native)
+    bridge = build_bridge_from_module(native, type(native).__name__, hf_config=native.config)
+    bridge.eval()
+    depth = len(bridge.blocks)
+
+    def captured(sites: tuple[str, ...], layers: range | tuple[int, ...]) -> dict[str, Tensor]:
+        names = {f"blocks.{i}.{LENS[site]}": f"L{i}.{site}" for i in layers for site in sites}
+        _, cache = bridge.run_with_cache(ids, names_filter=list(names))
+        return {ours: cache[theirs] for theirs, ours in names.items()}
+
+    def zero(value: Tensor, hook: Any) -> Tensor:
+        value[:, -1] = 0
+        return value
+
+    edit = [(f"blocks.{MIDDLE}.hook_mlp_out", zero)]
+    return {
+        "one site": lambda: captured(("resid_post",), (MIDDLE,)),
+        "residual stream": lambda: captured(("resid_post",), range(depth)),
+        "everything": lambda: captured(EVERYTHING, range(depth)),
+        "one edit": lambda: {"logits": bridge.run_with_hooks(ids, fwd_hooks=edit)},
+    }
+
+
+def nnsight_rows(native: nn.Module, ids: Tensor) -> Rows:
+    from nnsight import NNsight
+
+    wrapped = NNsight(copy.deepcopy(native))
+    eager = copy.deepcopy(native)
+    eager.set_attn_implementation("eager")  # the weights of attention are returned by this implementation only
+    seen = NNsight(eager)
+    for layer in seen.model.layers:
+        _ = layer.self_attn.source.attention_interface_1  # opened beforehand: inside a trace it would come too late
+    heads, width = native.config.num_attention_heads, native.config.head_dim
+
+    def one() -> dict[str, Tensor]:
+        with wrapped.trace(ids, use_cache=False):
+            kept = wrapped.model.layers[MIDDLE].output.save()
+        return {f"L{MIDDLE}.resid_post": kept}
+
+    def stream() -> dict[str, Tensor]:
+        with wrapped.trace(ids, use_cache=False):
+            kept = {f"L{i}.resid_post": layer.output for i, layer in enumerate(wrapped.model.layers)}.save()
+        return kept
+
+    def everything() -> dict[str, Tensor]:
+        with seen.trace(ids, use_cache=False):
+            kept = dict().save()
+            for i, layer in enumerate(seen.model.layers):
+                kept[f"L{i}.resid_pre"] = layer.input
+                kept[f"L{i}.attn_in"] = layer.input_layernorm.output
+                attention = layer.self_attn
+                kept[f"L{i}.q"] = attention.q_proj.output.unflatten(-1, (-1, width))
+                kept[f"L{i}.k"] = attention.k_proj.output.unflatten(-1, (-1, width))
+                kept[f"L{i}.v"] = attention.v_proj.output.unflatten(-1, (-1, width))
+                kept[f"L{i}.pattern"] = attention.source.attention_interface_1.output[1]
+                kept[f"L{i}.z"] = attention.o_proj.input.unflatten(-1, (heads, width))
+                kept[f"L{i}.attn_out"] = attention.o_proj.output
+                kept[f"L{i}.resid_mid"] = layer.post_attention_layernorm.input
+                kept[f"L{i}.mlp_in"] = layer.post_attention_layernorm.output
+                kept[f"L{i}.mlp_pre"] = layer.mlp.gate_proj.output
+                kept[f"L{i}.mlp_up"] = layer.mlp.up_proj.output
+                kept[f"L{i}.mlp_post"] = layer.mlp.down_proj.input
+                kept[f"L{i}.mlp_out"] = layer.mlp.output
+                kept[f"L{i}.resid_post"] = layer.output
+        return kept
+
+    def edited() -> dict[str, Tensor]:
+        with wrapped.trace(ids, use_cache=False):
+            wrapped.model.layers[MIDDLE].mlp.output[:, -1] = 0
+            logits = wrapped.output.logits.save()
+        return {"logits": logits}
+
+    return {"one site": one, "residual stream": stream, "everything": everything, "one edit": edited}
+
+
+def pyvene_rows(native: nn.Module, ids: Tensor) -> Rows:
+    import pyvene
+
+    native = copy.deepcopy(native)
+    batch, length = ids.shape
+    depth = native.config.num_hidden_layers
+
+    def collecting(layers: list[int]) -> Work:
+        config = [
+            {"layer": i, "component": "block_output", "intervention_type": pyvene.CollectIntervention,
+             "max_number_of_units": length}
+            for i in layers
+        ]  # fmt: skip
+        model = pyvene.IntervenableModel(config, model=native)
+        everywhere = {"base": [[list(range(length))] * batch] * len(layers)}
+
+        def run() -> dict[str, Tensor]:
+            (_, kept), _ = model({"input_ids": ids, "use_cache": False}, unit_locations=everywhere)
+            return {f"L{i}.resid_post": value for i, value in zip(layers, kept, strict=True)}
+
+        return run
+
+    zero = {"layer": MIDDLE, "component": "mlp_output", "intervention_type": pyvene.ZeroIntervention}
+    editing = pyvene.IntervenableModel(zero, model=native)
+
+    def edited() -> dict[str, Tensor]:
+        _, out = editing({"input_ids": ids, "use_cache": False}, unit_locations={"base": length - 1})
+        return {"logits": out.logits}
+
+    return {
+        "one site": collecting([MIDDLE]),
+        "residual stream": collecting(list(range(depth))),
+        "one edit": edited,
+    }
+
+
+BUILDERS: Mapping[str, tuple[str, Callable[[nn.Module, Tensor], Rows]]] = {
+    "hooks by hand": ("torch", hook_rows),
+    "assay": ("assay", assay_rows),
+    "TransformerLens": ("transformer_lens", transformer_lens_rows),
+    "nnsight": ("nnsight", nnsight_rows),
+    "pyvene": ("pyvene", pyvene_rows),
+}
+
+
+def contestants(native: nn.Module, ids: Tensor, *, only: tuple[str, ...] = ()) -> dict[str, Rows]:
+    """Rows of every library that is installed, by its name."""
+    found = {}
+    for name, (module, build) in BUILDERS.items():
+        if only and name not in only:
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                importlib.import_module(module)
+        except ImportError:
+            continue
+        found[name] = build(native, ids)
+    return found
+
+
+def quiet() -> None:
+    """No gradients, and no warnings of other libraries between the rows."""
+    warnings.simplefilter("ignore")
+    torch.set_grad_enabled(False)

@@ -1,0 +1,48 @@
+"""Measured numbers as Markdown, and their place in a page of the documentation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+
+def cell(timing: dict[str, float] | None) -> str:
+    """`1.04 (1.01-1.10)`: the median ratio, and the range."""
+    return "–" if timing is None else f"{timing['ratio']:.2f} ({timing['least']:.2f}-{timing['most']:.2f})"
+
+
+def table(result: dict[str, Any]) -> str:
+    """One table for each prompt shape: rows of work, columns of libraries."""
+    lines = [described(result), ""]
+    for title, rows in result["shapes"].items():
+        rivals = list(dict.fromkeys(r for timed in rows.values() for r in timed if r != "baseline"))
+        plain = min(timed["baseline"]["seconds"] for timed in rows.values())
+        lines += [f"**{title}** (a plain forward pass: {1000 * plain:.0f} ms)", ""]
+        lines += ["| | " + " | ".join(["plain again", *rivals]) + " |", "|---" * (len(rivals) + 2) + "|"]
+        for name, timed in rows.items():
+            lines.append("| " + " | ".join([name, *(cell(timed.get(r)) for r in ["baseline", *rivals])]) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def described(result: dict[str, Any]) -> str:
+    """What was measured on what, in two sentences."""
+    machine, clock = result["machine"], result["clock"]
+    libraries = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    seconds = result["load_seconds"]["second"]
+    return (
+        f"{machine['cores']} cores ({machine['processor']}), {machine['threads']} threads, no accelerator; load average "
+        f"{machine['load_1_min']} before and {machine['load_1_min_after']} after; {result['rounds']} rounds, "
+        f"{'wall-clock time' if clock == 'wall' else 'processor time of the process'}. {libraries}. "
+        f"`assay.load()` of the embedded model, second time: {seconds:.1f} s."
+    )
+
+
+def write_into(page: Path, text: str, name: str) -> None:
+    """Replace what stands between `<!-- name -->` and `<!-- end of name -->`."""
+    whole = page.read_text(encoding="utf-8")
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    if not pattern.search(whole):
+        raise SystemExit(f"{page} has no <!-- {name} --> … <!-- end of {name} -->")
+    page.write_text(pattern.sub(lambda m: m[1] + text.rstrip() + "\n" + m[2], whole), encoding="utf-8")
