@@ -17,6 +17,7 @@ from assay.stats import Estimate, TestResult
         (Estimate(22700.0, 21000.0, 24000.0, 8, "m"), "22700 [21000, 24000], n = 8"),
         (Estimate(0.5, 0.4, 0.6, 60, "m", level=0.99), "0.50 [0.40, 0.60] (99 %), n = 60"),
         (Estimate(0.5, 0.4, 0.6, 60, "m", clusters=6), "0.50 [0.40, 0.60], n = 60 in 6 clusters"),
+        (Estimate(0.0, -1e-8, 1e-8, 60, "m"), "0.00 [0.00, 0.00], n = 60"),
         (Estimate(0.5, float("-inf"), float("inf"), 1, "m"), "0 [-inf, inf], n = 1"),
     ],
 )

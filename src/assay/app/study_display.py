@@ -83,12 +83,14 @@ def show_conclusion(conclusion: Conclusion, folder: Path, *, title: str) -> None
 
 
 def _table(judgements: tuple[Judgement, ...]) -> Table:
-    table = Table("hypothesis", "predicted", "found", "", "beside it", box=None, padding=(0, 2, 0, 0))
+    """A row for each hypothesis, and below it one for each number that stands beside it."""
+    table = Table("hypothesis", "predicted", "found", "", box=None, padding=(0, 2, 0, 0))
     for each in judgements:
-        beside = "\n".join(f"{_short(other.number.text)}  {other.name}" for other in each.baselines)
         name = each.id + (" (added later)" if each.exploratory else "")
         verdict = Text(each.outcome, style=STYLES[each.outcome])
-        table.add_row(name, each.prediction, Text(_short(each.number.text)), verdict, Text(beside, style="dim"))
+        table.add_row(name, each.prediction, Text(_short(each.number.text)), verdict)
+        for other in each.baselines:
+            table.add_row(Text(f"  {other.name}", style="dim"), "", Text(_short(other.number.text), style="dim"), "")
     return table
 
 

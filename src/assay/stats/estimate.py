@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+ROUNDING = 1e-6
+"""An interval narrower than this is a point: what is left is the rounding of single precision."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -29,7 +32,7 @@ class Estimate:
 
     def __str__(self) -> str:
         digits = self.decimals()
-        text = f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        text = f"{self.value:z.{digits}f} [{self.low:z.{digits}f}, {self.high:z.{digits}f}]"
         if self.level != 0.95:
             text += f" ({100 * self.level:.4g} %)"
         within = f" in {self.clusters} clusters" if self.clusters is not None else ""
@@ -40,7 +43,7 @@ class Estimate:
         if not math.isfinite(self.half_width) or abs(self.value) >= 1000:
             return 0
         least = 2 if abs(self.value) < 100 else 1
-        if self.half_width <= 0:
+        if self.half_width < ROUNDING:
             return least
         return min(5, max(least, math.ceil(-math.log10(self.half_width))))
 
