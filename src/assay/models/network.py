@@ -68,9 +68,8 @@ class Network:
     @cached_property
     def longest(self) -> int | None:
         """The most tokens that its learned positions allow, None where positions are not looked up in a table."""
-        modules = [
-            self.modules.get(s.tap.port.module) for s in self.structure.sites.values() if s.name.name == "pos_embed"
-        ]
+        sites = [s for s in self.structure.sites.values() if s.name.name == "pos_embed" and s.name.stack != "vision"]
+        modules = [self.modules.get(site.tap.port.module) for site in sites]
         tables = [module for module in modules if isinstance(module, nn.Embedding)]
         if not tables:
             return None
