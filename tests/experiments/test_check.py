@@ -277,7 +277,9 @@ def test_answers_of_an_input_are_checked_too(facts: Any) -> None:
 
 def test_text_answers_need_a_tokenizer_and_loss_needs_tokens(facts: Any) -> None:
     assert "no tokenizer" in answers(metric.logit("x"), facts, InputError, tokenizer=False)
-    assert "needs token ids, and the input 'clean' has none" in answers(metric.loss(), facts, untokenised=("clean",))
+    assert "needs the token ids of one sequence, which the input 'clean' does not give" in answers(
+        metric.loss(), facts, untokenised=("clean",)
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import torch
+from tests.conformance import zoo
 from tests.tiny_pairs import tiny_llama
 
-from assay import Experiment, Run, edit, metric, sweep
+from assay import Experiment, Run, capture, edit, metric, sweep
 from assay.core.errors import AssayError, ExperimentError, InputError, SiteError
-from assay.engine.model import Model
+from assay.engine.model import Model, load
+from assay.experiments.inputs import as_input
 
 IDS = [[5, 7, 11, 13], [6, 9, 12, 2]]
 
@@ -92,3 +95,31 @@ def test_text_answers_without_a_tokenizer(unused: Model) -> None:
         InputError, match="this model has no tokenizer, so the answer ' Mary' must be given as a token id"
     ):
         unused.run(IDS, metrics=metric.logit(" Mary"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "T5ForConditionalGeneration",
+        "ViTForImageClassification",
+        "Gemma3ForConditionalGeneration",
+        "mamba",
+        "gpt_oss",
+        "BertForMaskedLM",
+    ],
+)
+def test_nothing_that_is_there_is_refused(name: str) -> None:
+    """Positions of images and of encoders are not those of a prompt, and patterns with sinks have the keys' own length."""
+    native, inputs = zoo.build(name)
+    model = load(native, inputs=inputs)
+    given = {"input": as_input(inputs), "other": as_input(inputs)}
+    for site in model.sites:
+        has_positions = any(axis in ("pos", "query") for axis in site.axes)
+        places: list[Any] = [None, 0, -1, [0, -1], slice(1, None)] if has_positions else [None]
+        for pos in places:
+            edits: list[Any] = [edit.patch(str(site), "other", pos=pos)] if site.writable else []
+            if site.writable:
+                edits.append(edit.set(str(site), torch.ones(site.sizes.get(site.axes[-1], 1)), pos=pos))
+            run = Run(input="input", edits=edits, captures=[capture.site(str(site), pos=pos)])
+            model.explain(Experiment(inputs=given, runs={"main": run}))
+    assert model.run(inputs, edits=edit.zero(str(model.sites[-1]), pos=0)).output is not None

@@ -25,7 +25,9 @@ def metric_problems(metric: Metric, *, run: str, experiment: Experiment, facts: 
     if isinstance(metric, SiteMetric):
         yield from _site_problems(what, metric, facts)
     if isinstance(metric, Loss) and reader.lengths is None:
-        yield ExperimentError(f"{what} needs token ids, and the input {reader.name!r} has none.")
+        yield ExperimentError(
+            f"{what} needs the token ids of one sequence, which the input {reader.name!r} does not give."
+        )
     yield from position_problems(what, metric.pos, reader=reader)
     for field, value in metric.asks.items():
         yield from _answer_problems(what, metric, field, value, reader=reader, facts=facts)
