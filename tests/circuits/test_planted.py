@@ -18,8 +18,10 @@ from assay.circuits import (
     patch_residual,
     smallest_heads,
 )
+from assay.circuits.sets import KeptSets
 from assay.core.caveats import caveats_in
 from assay.core.protocols import Scores
+from assay.core.provenance import Cost, Provenance
 from assay.data.pairs import Pairs
 from assay.engine.model import Model
 
@@ -93,6 +95,22 @@ def test_a_ranking_without_the_head_gives_up_and_says_so(model: Model, pairs: Pa
     chosen = smallest_heads(model, pairs, scores=reversed_, ablation="counterfactual", at_most=0.5)
     assert len(chosen) == 6
     assert "no set of up to 6 heads keeps 0.80" in caveats_in(chosen.facts)[0]
+
+
+def test_keeping_more_than_the_whole_model_is_noticed(
+    model: Model, pairs: Pairs, found: Scores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A planted curve that goes over 1, as where heads that push the other way are among the ablated."""
+
+    def planted(model: Model, pairs: Pairs, sets: list[tuple[str, ...]], **more: object) -> KeptSets:
+        shares = np.array([0.3 * len(kept) for kept in sets])
+        rows = np.repeat(shares[:, None], len(pairs), axis=1)
+        return KeptSets(rows, rows > 0, np.ones(len(pairs)), np.zeros(len(pairs)), Provenance(), Cost())
+
+    monkeypatch.setattr("assay.circuits.keep.keep_each", planted)
+    chosen = smallest_heads(model, pairs, scores=found, ablation="zero", keep=0.85)
+    assert len(chosen) == 3
+    assert "the 6 best heads keep 1.80, more than the whole model has" in caveats_in(chosen.facts)[0]
 
 
 def test_the_set_on_other_prompts_against_its_rivals(model: Model, found: Scores) -> None:

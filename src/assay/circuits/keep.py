@@ -24,6 +24,8 @@ from assay.engine.model import Model
 
 HEADS = r"L\d+\.H\d+"
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+OVERSHOOT = 1.1
+"""A share beyond this is more than noise above the whole model."""
 FAILS = "the ablated heads also hold what every text needs: then even a true circuit loses the behaviour"
 
 
@@ -92,6 +94,14 @@ def smallest_heads(
     if tried[size] < keep:
         facts = [caveat(f"no set of up to {limit} heads keeps {keep:.2f} of the behaviour: the {limit} best are given")]
     chosen = order[:size]
+    most = max(tried, key=lambda k: tried[k])
+    if tried[most] > OVERSHOOT:
+        facts.append(
+            caveat(
+                f"the {most} best heads keep {tried[most]:.2f}, more than the whole model has: heads that work against the "
+                "answer are ablated, so a share near 1 need not mean that everything which matters is in the set"
+            )
+        )
     facts += [f"{size} of {len(heads)} heads keep {tried[size]:.2f} of the behaviour on {len(pairs)} prompts"]
     facts += ["tried: " + ", ".join(f"{k} heads {share:.2f}" for k, share in sorted(tried.items()))]
     return Scores.of({name: heads[name] for name in chosen}, heads.quantity, facts)
