@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,7 +57,10 @@ def run(
 
 
 @study.command("report")
-def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report's path as JSON.")] = False,
+) -> None:
     """Make the report of a finished run again, from its folder alone: nothing is computed, no model is loaded.
 
     \b
@@ -65,7 +69,8 @@ def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
     """
     from assay.studies.report import write_report
 
-    typer.echo(write_report(folder))
+    path = write_report(folder)
+    typer.echo(json.dumps({"report": str(path)}) if as_json else path)
 
 
 def default_folder(path: Path, model: str | None) -> Path:
