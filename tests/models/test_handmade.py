@@ -465,3 +465,30 @@ def test_a_wrong_name_is_told_what_there_is() -> None:
             assert model.why_not(name)
     assert model.why_not("z") is None
     assert model.site("L-1.z") == model.site("L1.z") == model.site("blocks.1.attn.hook_z")
+
+
+class Soft(nn.Module):
+    """The softmax as a module of its own, with the projection outside the module that mixes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(x, -1)
+
+
+class NestedGaze(Gaze):
+    def __init__(self) -> None:
+        super().__init__()
+        self.soft = Soft()
+
+    def weigh(self, q: Tensor, k: Tensor) -> Tensor:
+        scores = torch.matmul(q, k.transpose(-1, -2)) / SIZE**0.5
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        return self.soft(scores.masked_fill(future, float("-inf")))
+
+
+def test_a_softmax_that_is_a_module_of_its_own() -> None:
+    (_, model), (_, plain) = pair(NestedGaze), pair()
+    names = ["L1.z", "L1.head_out", "L1.pattern", "L1.scores"]
+    ids = {"numbers": numbers(seed=8)}
+    one, other = model.run(ids, capture=names), plain.run(ids, capture=names)
+    for name in names:
+        torch.testing.assert_close(one[name], other[name], **CLOSE)

@@ -64,8 +64,11 @@ def attention_sites(native: nn.Module, block: Block, operation: Operation, trace
     if heads is None:
         sites.reasons |= dict.fromkeys(("q", "k", "v", "z", "head_out", "q_rot", "k_rot"), FUSED)
         return sites
-    linear = linear_events(native, block, trace)
-    projection = output_projection(linear, operands.mixed, owner, operands.out, heads, block.frame)
+    linear = list(linear_events(native, block, trace))
+    around = [e for e in block.inner if e.contains(operation) and any(e.contains(each) for each in linear)]
+    whole = around[-1] if around else owner  # the softmax may be a module of its own inside it
+    inside = [whole, *(e for e in block.inner if whole.contains(e) and e.start > operands.mixed)]
+    projection = output_projection(linear, operands.mixed, inside, operands.out, heads, block.frame)
     taps, reasons = head_sites(native, projection, heads, block.frame)
     sites.taps |= taps
     sites.reasons |= reasons

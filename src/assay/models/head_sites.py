@@ -7,7 +7,7 @@ A weight that is stored the other way round is told by the same sum. Cost: one p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -50,19 +50,28 @@ def linear_events(native: nn.Module, block: Block, trace: Trace) -> Iterator[Eve
 
 
 def output_projection(
-    linear: Iterator[Event], after: int, inside: Event, mixed: Tensor | None, heads: int, frame: Frame
+    linear: Sequence[Event], after: int, inside: Sequence[Event], mixed: Tensor | None, heads: int, frame: Frame
 ) -> Event | None:
     """The first linear layer that reads all heads' outputs, after the time `after`: the very values that were `mixed`,
-    or, where something comes in between (a gate, a norm), a layer called inside the module that computes attention."""
+    or, where something comes in between (a gate, a norm), a layer `inside` the module that computes attention (the
+    first of these calls; the others are in it), or one that reads what it returns."""
+    projects = any(inside[0].contains(event) for event in linear)  # else W_O may be a parameter, already applied
     for event in linear:
         x = next(iter(event.inputs.values()))
         if event.start < after or x.numel() != frame.batch * frame.pos * x.shape[-1] or x.shape[-1] % heads:
             continue
         if mixed is not None and x.shape[-1] != mixed.shape[-2] * mixed.shape[-1]:
             continue
-        if inside.contains(event) or (mixed is not None and _reads(x, mixed, frame)):
+        if inside[0].contains(event) or (projects and _returned(x, inside)):
+            return event
+        if mixed is not None and _reads(x, mixed, frame):
             return event
     return None
+
+
+def _returned(x: Tensor, inside: Sequence[Event]) -> bool:
+    outputs = (t for event in inside for t in event.outputs.values())
+    return any(t.numel() == x.numel() and torch.equal(t.reshape(-1), x.reshape(-1)) for t in outputs)
 
 
 def _reads(x: Tensor, mixed: Tensor, frame: Frame) -> bool:
