@@ -1,6 +1,7 @@
 # Everything on a bare Debian machine with Python 3.11: `make demo`, `make test`. The environment is .venv, made once.
 SHELL := /bin/bash
 VENV ?= .venv
+PEERS ?= .venv-peers
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 CODE := $(wildcard src tests scripts benchmarks examples)
@@ -36,11 +37,17 @@ docs: $(READY)  ## the documentation site, into site/
 	$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
-bench: $(READY)  ## speed, side by side with the peers that are installed
-	@for file in benchmarks/*.py; do echo "== $$file"; HF_HUB_OFFLINE=1 $(PY) $$file || exit 1; done
+bench: $(READY)  ## speed, side by side with the peers that `make peers` has installed
+	@py=$(PEERS)/bin/python; [ -e $(PEERS)/.peers ] || py=$(PY); \
+	for file in benchmarks/*.py; do echo "== $$file"; HF_HUB_OFFLINE=1 $$py $$file || exit 1; done
 
-peers: $(READY)  ## install the other libraries that tests/peers and the benchmarks compare with
-	$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[peers]'
+peers: $(PEERS)/.peers  ## install the other libraries in an environment of their own, and compare with them
+	$(TEST_ENV) $(PEERS)/bin/python -m pytest -q tests/peers $(ARGS)
+
+$(PEERS)/.peers: pyproject.toml constraints.txt setup.sh
+	bash setup.sh $(PEERS)
+	$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	touch $@
 
 format: $(READY)  ## put the code into the house format
 	$(VENV)/bin/ruff check --fix $(CODE)

@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--shapes", nargs="*", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", type=Path, help="put the table into this page")
     options = parser.parse_args()
@@ -88,7 +89,8 @@ def main() -> None:
         "versions": versions("torch", "transformers", "transformer-lens", "nnsight", "pyvene"),
         "shapes": {},
     }  # fmt: skip
-    for title, shape in SHAPES.items():
+    for title in options.shapes:
+        shape = SHAPES[title]
         print(title, flush=True)
         result["shapes"][title] = compare(native, shape, options)
     result["machine"]["load_1_min_after"] = machine()["load_1_min"]

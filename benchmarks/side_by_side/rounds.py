@@ -39,7 +39,9 @@ class Clock:
         return read() - start
 
 
-def measure(baseline: Work, rivals: Mapping[str, Work], *, rounds: int, clock: Clock, seed: int = 0) -> dict[str, Timing]:
+def measure(
+    baseline: Work, rivals: Mapping[str, Work], *, rounds: int, clock: Clock, seed: int = 0
+) -> dict[str, Timing]:
     """Time all rivals against the baseline, which is a rival itself: its own ratios show the noise."""
     everyone = {"baseline": baseline, **rivals}
     for work in everyone.values():
