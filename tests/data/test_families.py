@@ -10,8 +10,8 @@ import pytest
 from tests.data.small_tokenizers import two_digits
 
 from assay.core.errors import DataError
-from assay.data import Example, Family, Pairs, Template, measured, register, task, tasks
-from assay.data.family import families, family
+from assay.data import Example, Family, Pairs, Template, register, task, tasks
+from assay.data.family import family
 from assay.data.lexicon import SPLITS, Lexicon
 
 N = 40
@@ -363,15 +363,3 @@ def test_a_new_family_is_one_declaration() -> None:
         from assay.data.family import _FAMILIES
 
         del _FAMILIES["counting"]
-
-
-def test_what_was_measured_is_said(embedded: Any, wordwise: Any) -> None:
-    record = measured()
-    assert record is not None
-    assert set(record.verdicts) == set(families()), "run scripts/measure_tasks.py"
-    able = [name for name, verdict in record.verdicts.items() if verdict == "can do"]
-    assert "ioi" in able
-    for row in map(record.row, record.verdicts):
-        assert row is not None and row.interval[0] <= row.accuracy <= row.interval[1]
-    assert any(fact.startswith("SmolLM2") for fact in task("ioi", n=5, tokenizer=embedded).facts)
-    assert not task("ioi", n=5, tokenizer=wordwise).facts, "nothing is known of other models"

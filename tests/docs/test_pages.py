@@ -31,7 +31,7 @@ def runnable(page: Path) -> bool:
     return bool(blocks(page.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("page", [str(p.relative_to(ROOT)) for p in PAGES if runnable(p)])
+@pytest.mark.parametrize("page", [str(p.relative_to(ROOT)) for p in [ROOT / "README.md", *PAGES] if runnable(p)])
 def test_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
