@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.conformance import zoo
 from tests.engine import by_hand
 from torch import Tensor
 
 from assay import Experiment, Run, edit, metric
 from assay.core.errors import AssayError, ExperimentError
-from assay.engine.model import Model
+from assay.engine.model import Model, load
 from assay.experiments.inputs import as_input
 
 IDS = [[5, 7, 11, 13, 17], [6, 9, 12, 15, 18], [21, 22, 23, 24, 25]]
@@ -235,3 +236,10 @@ def test_an_answer_of_several_tokens_shows_its_split(smol: Model) -> None:
 
 def test_numbers_are_finite_in_low_precision(llama: Model) -> None:
     assert math.isfinite(one(llama, metric.kl("input"), edits=edit.scale("L2.mlp_out", 50.0)).sum())
+
+
+def test_a_classifier_has_no_logits_at_positions() -> None:
+    native, inputs = zoo.build("ViTForImageClassification")
+    model = load(native)
+    with pytest.raises(ExperimentError, match="needs logits at positions, and this model returns none"):
+        model.run(inputs, metrics=[metric.entropy()])

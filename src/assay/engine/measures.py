@@ -130,7 +130,7 @@ def _at_output(metric: Metric, run: Measured) -> Tensor:
     length = run.reading.length(None)
     if length is None:
         raise ExperimentError(
-            f"metric {metric.kind} needs logits, and this model returns none: measure at a site instead."
+            f"metric {metric.kind} needs logits at positions, and this model returns none: measure at a site instead."
         )
     positions = positions_of(metric, run, length)
     if isinstance(metric, LogProb | Prob):

@@ -187,7 +187,8 @@ class _Whole:
 
     def length(self, site: Site | None) -> int | None:
         if site is None:
-            return None if self.kept.output is None else self.kept.output.shape[1]
+            output = self.kept.output
+            return None if output is None or output.ndim < 3 else output.shape[1]
         axis = position_axis(site.axes)
         return None if axis is None else self.kept.sites[site].shape[axis]
 

@@ -39,7 +39,7 @@ class RowReading:
         """Positions at a site, or of the output."""
         if site is None:
             output = self.values.base.kept.output
-            return None if output is None else output.shape[1]
+            return None if output is None or output.ndim < 3 else output.shape[1]
         axis = position_axis(site.axes)
         return None if axis is None else self.values.base.kept.sites[site].shape[axis]
 
