@@ -78,7 +78,7 @@ def reasons(subject: Subject) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, layer in _absent(subject):
         why = subject.network.structure.reasons.get(SiteName(name, layer[1], layer[0]))
-        if why is not None and why != "this block has no such part":
+        if why is not None and not why.startswith("this block has no "):
             found.setdefault(name, why)
     return found
 
@@ -87,5 +87,7 @@ def _absent(subject: Subject) -> Iterator[tuple[str, Layer]]:
     for group, names in GROUPS.items():
         for layer in subject.layers:
             if group in NEEDS and not _has(subject, layer, NEEDS[group], any):
+                continue
+            if group == "block outputs" and _has(subject, layer, names, any):
                 continue
             yield from ((name, layer) for name in names if subject.site(name, layer) is None)

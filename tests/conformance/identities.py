@@ -78,12 +78,17 @@ def _post_norm(subject: Subject, layer: Layer, post: Tensor) -> str | None:
 def _calls(subject: Subject) -> list[tuple[str, Tensor, Tensor]]:
     """Path, first input and first output of every module call in a native pass."""
     found: list[tuple[str, Tensor, Tensor]] = []
+    stream = next(iter(subject.kept.sites.values())).shape[:2]
+
+    def arranged(tensor: Tensor) -> Tensor:
+        positions_first = tensor.ndim == 3 and tensor.shape[:2] == stream[::-1]
+        return tensor.transpose(0, 1) if positions_first else tensor
 
     def recorder(path: str) -> Callable[..., None]:
         def record(module: nn.Module, args: tuple, kwargs: dict, out: object) -> None:  # type: ignore[type-arg]
             first = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)), None)
             if first is not None and isinstance(out, Tensor) and out.shape == first.shape:
-                found.append((path, first.clone(), out.clone()))
+                found.append((path, arranged(first).clone(), arranged(out).clone()))
 
         return record
 

@@ -13,13 +13,19 @@ from torch import Tensor, nn
 
 from assay.core.sites import SiteName
 from assay.engine.passes import Kept, forward, on_device
+from assay.models.ends import output_key
+from assay.models.example_inputs import example_inputs
 from assay.models.network import Network
+from assay.models.ports import get_output
 from assay.models.source import Loaded, Source
 from assay.models.structure import Site
 
 TOLERANCE = 1e-5
 """Relative to the largest number in the tensors compared: fp32 rounds at 6e-8, and a sum or product of up to a few hundred
 terms is computed here in another order than in native code."""
+
+CANNOT_RUN = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError)
+"""What native code raises when its inputs do not suit it."""
 
 Layer = tuple[str | None, int]
 
@@ -65,9 +71,26 @@ class Subject:
 
 
 def network_of(native: nn.Module, inputs: Mapping[str, Any]) -> Network:
-    """Sites found on assay's own example inputs; on the zoo's where a model needs more than tokens or pixels."""
+    """Sites found on assay's own example inputs, as a user would; on the zoo's where those are of another kind."""
     loaded = Loaded(native, None, None, Source(asked="", kind="object", name=type(native).__name__))
-    return Network.of(loaded, None if set(inputs) <= {"input_ids"} or set(inputs) == {"pixel_values"} else inputs)
+    own = next(iter(example_inputs(native)), {})
+    return Network.of(loaded, None if own.keys() - {"use_cache"} == inputs.keys() - {"use_cache"} else inputs)
+
+
+def natively(subject: Subject, inputs: Mapping[str, Any]) -> Any:
+    """The native output without assay, None where native code cannot take these inputs."""
+    try:
+        with torch.no_grad():
+            return subject.native(**on_device(subject.network, inputs))
+    except CANNOT_RUN:
+        return None
+
+
+def main_output(native: Any) -> Tensor:
+    """Logits, or the last hidden state."""
+    found = get_output(native, output_key(native))
+    assert isinstance(found, Tensor)
+    return found
 
 
 def tensors(output: Any) -> list[Tensor]:
@@ -92,7 +115,8 @@ def differs(left: Tensor, right: Tensor, *terms: Tensor) -> str | None:
     if left.shape != right.shape:
         return f"shapes {tuple(left.shape)} and {tuple(right.shape)}"
     scale = max(float(t.abs().max()) for t in (left, right, *terms))
-    worst = float((left - right).abs().max()) / max(scale, 1e-30)
+    unequal = left != right  # infinities are equal to themselves
+    worst = float((left - right)[unequal].abs().max()) / max(scale, 1e-30) if bool(unequal.any()) else 0.0
     if worst <= TOLERANCE:
         return None
     return "slightly off" if worst < 1e-3 else "different"
