@@ -8,7 +8,7 @@ from tests.engine import by_hand
 from torch import Tensor
 
 import assay
-from assay import Experiment, Run, edit, metric
+from assay import Experiment, Run, edit, metric, sweep
 from assay.core.errors import AssayError, InputError
 from assay.engine.model import Model
 from assay.experiments.inputs import as_input
@@ -176,8 +176,15 @@ class TestResample:
             runs={"main": Run(input="a", edits=[edit.resample(SITE, "a", seed=1)])},
             metrics=[metric.logit(5)],
         )
-        whole, some = llama.measure(experiment), llama.measure(experiment, batch=2)
-        by_hand.close(torch.tensor(some["logit"].values), torch.tensor(whole["logit"].values))
+        whole = torch.tensor(llama.measure(experiment)["logit"].values)
+        by_hand.close(torch.tensor(llama.measure(experiment, batch=2)["logit"].values), whole)
+
+    def test_batches_of_a_schedule_neither(self, llama: Model) -> None:
+        experiment = sweep(
+            edit.resample("z", "a", seed=1), ["layer"], inputs={"a": IDS + OTHER}, base="a", metrics=[metric.logit(5)]
+        )
+        whole = torch.tensor(llama.measure(experiment)["logit"].values)
+        by_hand.close(torch.tensor(llama.measure(experiment, engine="scheduled", batch=2)["logit"].values), whole)
 
     def test_a_single_example_is_refused(self, llama: Model) -> None:
         with pytest.raises(InputError, match="no other one to draw"):

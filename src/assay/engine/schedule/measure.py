@@ -20,7 +20,7 @@ from assay.core.provenance import Cost
 from assay.core.result import Result
 from assay.engine import naive
 from assay.engine.prepare import checked, prompts_of
-from assay.engine.rows import groups
+from assay.engine.rows import batch_size, groups
 from assay.engine.runner import executed
 from assay.engine.schedule.fitness import Fitness, fitness, main_chain
 from assay.engine.schedule.meeting import CannotMeetError
@@ -126,7 +126,7 @@ def _scheduled(
     plan.whole = whole
     table = Table(experiment, axes(experiment, NetworkFacts(network, prompts)))
     used = list(dict.fromkeys(experiment.run(name).input for name in executed(experiment)))
-    split = groups(prompts, used, at_most=batch)
+    split = groups(prompts, used, at_most=batch_size(experiment, batch))
     total, done = len(case.variants) * len(split), 0
     for rows in split:
         for count in plan.group(rows, table):
