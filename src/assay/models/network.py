@@ -66,6 +66,14 @@ class Network:
         return dict(self.native.named_modules())
 
     @cached_property
+    def _in_layers(self) -> dict[tuple[str, str | None], list[Site]]:
+        """The sites of all layers by name and stack, from the first layer to the last."""
+        found: dict[tuple[str, str | None], list[Site]] = {}
+        for name, site in self.structure.sites.items():
+            found.setdefault((name.name, name.stack), []).append(site)
+        return {key: sorted(sites, key=lambda site: site.layer or 0) for key, sites in found.items()}
+
+    @cached_property
     def longest(self) -> int | None:
         """The most tokens that its learned positions allow, None where positions are not looked up in a table."""
         sites = [s for s in self.structure.sites.values() if s.name.name == "pos_embed" and s.name.stack != "vision"]
@@ -105,11 +113,10 @@ class Network:
         parsed = SiteName.parse(name)
         if not parsed.in_layers or parsed.layer is not None:
             return [self.site(parsed)]
-        sites = self.structure.sites
-        found = [site for key, site in sites.items() if key.name == parsed.name and key.stack == parsed.stack]
-        if not found:
+        found = self._in_layers.get((parsed.name, parsed.stack))
+        if found is None:
             raise SiteError(self._missing(parsed))
-        return sorted(found, key=lambda site: site.layer or 0)
+        return list(found)
 
     def why_not(self, name: str | SiteName) -> str | None:
         """Why a site is absent; None when it is there."""
