@@ -24,6 +24,8 @@ def example_inputs(native: nn.Module) -> list[dict[str, Any]]:
     vision = getattr(config, "vision_config", None)
     if name == "pixel_values" and not hasattr(config, "text_config"):
         return [{"pixel_values": _image(config, native, device)}]
+    if not _vocabulary(config):
+        return []
     text: dict[str, Any] = {"input_ids": _tokens(config, device)}
     if getattr(config, "is_encoder_decoder", False):
         text["decoder_input_ids"] = _tokens(config, device, seed=1)
@@ -47,9 +49,15 @@ def _with_image(
     return inputs
 
 
+def _vocabulary(config: Any) -> int:
+    """Token ids that every text part knows, 0 where no part names a number."""
+    parts = [getattr(config, name, None) for name in ("text_config", "encoder", "decoder")]
+    sizes = [getattr(part, "vocab_size", None) for part in (*parts, config)]
+    return min((size for size in sizes if isinstance(size, int) and size > 0), default=0)
+
+
 def _tokens(config: Any, device: torch.device, *, seed: int = 0) -> Tensor:
-    text = getattr(config, "text_config", None) or config
-    size = int(getattr(text, "vocab_size", 0) or getattr(config, "vocab_size", 0))
+    text, size = getattr(config, "text_config", None) or config, _vocabulary(config)
     generator = torch.Generator().manual_seed(seed)
     special = {getattr(text, f"{n}_token_id", None) for n in ("pad", "bos", "eos", "mask", "image")}
     special |= {getattr(config, n, None) for n in ("image_token_id", "image_token_index", "video_token_id")}

@@ -68,7 +68,7 @@ def frame(
     return Frame(across, Scale(y[0], y[1], HEIGHT - BOTTOM, TOP), *titles)
 
 
-def line(series: Series, frame: Frame, colour: int, tips: Sequence[str], *, band: bool = True) -> Markup:
+def line(series: Series, frame: Frame, *, colour: int, tips: Sequence[str], band: bool = True) -> Markup:
     """A line with a marker at each number; intervals as a band, or as whiskers where bands would cover one another."""
     places = [(frame.x(x), frame.y(float(y))) for x, y in zip(series.x, series.y, strict=True)]
     parts = []
@@ -78,13 +78,13 @@ def line(series: Series, frame: Frame, colour: int, tips: Sequence[str], *, band
         if band:
             parts.append(tag("path", d=_path([*above, *below[::-1]]) + "Z", class_="band"))
         else:
-            parts += [whisker(x, top, x, bottom) for (x, top), (_, bottom) in zip(above, below, strict=True)]
+            parts += [whisker((x, top), (x, bottom)) for (x, top), (_, bottom) in zip(above, below, strict=True)]
     parts.append(tag("path", d=_path(places), class_="line"))
-    parts += [marker(x, y, MARKERS[colour % 4], tip) for (x, y), tip in zip(places, tips, strict=True)]
+    parts += [marker(x, y, MARKERS[colour % 4], tip=tip) for (x, y), tip in zip(places, tips, strict=True)]
     return tag("g", *parts, class_=f"k{colour}")
 
 
-def marker(x: float, y: float, shape: str, tip: str | None = None, *, size: float = 4.0) -> Markup:
+def marker(x: float, y: float, shape: str, *, tip: str | None = None, size: float = 4.0) -> Markup:
     """A small shape at a place; `tip` is shown when it is pointed at."""
     if shape == "circle":
         return tag("circle", cx=x, cy=y, r=size, data_tip=tip)
@@ -97,9 +97,9 @@ def marker(x: float, y: float, shape: str, tip: str | None = None, *, size: floa
     return tag("path", d=_path(around) + "Z", data_tip=tip)
 
 
-def whisker(x1: float, y1: float, x2: float, y2: float) -> Markup:
+def whisker(start: tuple[float, float], stop: tuple[float, float]) -> Markup:
     """An interval."""
-    return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="whisker")
+    return tag("line", x1=start[0], y1=start[1], x2=stop[0], y2=stop[1], class_="whisker")
 
 
 def legend(names: Sequence[str], left: float, top: float) -> Markup:

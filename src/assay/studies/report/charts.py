@@ -48,13 +48,15 @@ def lines(
     room = 0.02 * (xs[-1] - xs[0]) if not log else 0.0
     ends = (xs[0] - room, xs[-1] + room) if not log else (xs[0] / 1.1, xs[-1] * 1.1)
     axes = frame(ends, (low, high), titles, log=log)
-    parts = [line(each, axes, i, _tips(each, titles[0]), band=len(series) == 1) for i, each in enumerate(series)]
+    parts = [
+        line(each, axes, colour=i, tips=_tips(each, titles[0]), band=len(series) == 1) for i, each in enumerate(series)
+    ]
     ticks = [(x, f"{x:g}") for x in xs]
     return _whole(axes, _thin(ticks, axes), parts, [each.name for each in series], caption, title)
 
 
 def bars(
-    names: Sequence[str], series: Sequence[Series], caption: str, titles: tuple[str, str], *, title: str = ""
+    names: Sequence[str], series: Sequence[Series], caption: str, *, titles: tuple[str, str], title: str = ""
 ) -> Drawn:
     """Bars side by side: one group for each name, one bar for each series."""
     low, high = extent(_all(series), with_zero=True)
@@ -85,7 +87,7 @@ def points(rows: Sequence[tuple[str, float, float, float, int]], caption: str, t
         y = 20.0 + 22 * i
         parts.append(label(left - 8, y + 4, name, anchor="end"))
         tip = f"{name}: {said(value, start, stop)}"
-        drawn = [whisker(across(start), y, across(stop), y), marker(across(value), y, MARKERS[colour % 4], tip)]
+        drawn = [whisker((across(start), y), (across(stop), y)), marker(across(value), y, MARKERS[colour % 4], tip=tip)]
         parts.append(tag("g", *drawn, class_=f"k{colour}"))
     parts.append(label((left + across.stop) / 2, height - 8, titles[0], class_="axis"))
     drawn_all = picture(*parts, width=across.stop + RIGHT, height=height, label=f"{titles[0]} of {len(rows)} sets.")
@@ -99,7 +101,7 @@ def _bar(series: Series, j: int, axes: Frame, width: float, shift: float) -> Mar
     parts = [tag("rect", x=x - width / 2, y=min(y, zero), width=max(width - 1, 1.0), height=max(abs(zero - y), 0.5),
                  data_tip=tip, class_="bar")]  # fmt: skip
     if series.low is not None and series.high is not None and width >= 4:
-        parts.append(whisker(x - 0.5, axes.y(float(series.low[j])), x - 0.5, axes.y(float(series.high[j]))))
+        parts.append(whisker((x - 0.5, axes.y(float(series.low[j]))), (x - 0.5, axes.y(float(series.high[j])))))
     return tag("g", *parts)
 
 

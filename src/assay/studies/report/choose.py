@@ -77,7 +77,9 @@ def _ranked(names: list[str], found: Means, what: str) -> Drawn:
     """A few components, the highest first."""
     pick: Any = np.argsort(-found.value.values, kind="stable")[:_MOST_BARS].tolist()
     one = _series("score", found, pick)
-    return bars([names[i] for i in pick], [one], _caption(what, found), ("component", "score"), title="Components")
+    return bars(
+        [names[i] for i in pick], [one], _caption(what, found), titles=("component", "score"), title="Components"
+    )
 
 
 def _others(names: list[str], found: Means, what: str) -> list[Drawn]:
@@ -97,7 +99,7 @@ def _others(names: list[str], found: Means, what: str) -> list[Drawn]:
     more = "".join(f" {name}: {found.value.values[names.index(name)]:.3g}." for name in rest[:6])
     title = "Attention layers and MLPs" if "attn" in kinds else "MLPs" if kinds.keys() == {"mlp"} else "Other parts"
     ticks = [str(layer) for layer in layers]
-    return [bars(ticks, series, _caption(what, found) + more, ("layer", _axis(what)), title=title)]
+    return [bars(ticks, series, _caption(what, found) + more, titles=("layer", _axis(what)), title=title)]
 
 
 def _series(name: str, found: Means, pick: list[int]) -> Series:

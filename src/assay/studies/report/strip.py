@@ -66,6 +66,8 @@ def _row(number: Number, scale: Scale, y: float, *, first: bool) -> Markup:
         return label(scale(scale.low), y + 4, "no number", anchor="start")
     parts = []
     if number.low is not None and number.high is not None:
-        parts.append(whisker(scale(number.low), y, scale(number.high), y))
-    parts.append(marker(scale(number.value), y, "circle" if first else "diamond", number.text, size=5 if first else 4))
+        parts.append(whisker((scale(number.low), y), (scale(number.high), y)))
+    parts.append(
+        marker(scale(number.value), y, "circle" if first else "diamond", tip=number.text, size=5 if first else 4)
+    )
     return tag("g", *parts, class_="found" if first else "beside")
