@@ -89,6 +89,7 @@ class Tapping:
         self._exit = ExitStack()
         self._handles: list[RemovableHandle] = []
         self._modes: list[SoftmaxMode] = []
+        self.softmax_inside: set[int] = set()
         self.around: list[Tapping] = []
         self.leaving: dict[str, int] = {}
 
@@ -121,7 +122,11 @@ class Tapping:
         ports = dict.fromkeys((*self.by_port, *self.remembered))
         if any(port.in_attention for port in ports):
             self._exit.enter_context(using(self.network.holders, self.network.structure.implementation))
-        if self.network.structure.implementation == IMPLEMENTATION and any(p.side in ("q", "k", "v") for p in ports):
+        structure = self.network.structure
+        inside = {p.module for p in ports if p.side in ("scores", "pattern")}
+        self.softmax_inside = {id(self.network.modules[path]) for path in inside & structure.interface}
+        listens = self.softmax_inside or any(p.side in ("q", "k", "v") for p in ports)
+        if structure.implementation == IMPLEMENTATION and listens:
             self._exit.enter_context(listening(self))
         self._hook(self.network.native.register_forward_pre_hook(self._begin, with_kwargs=True))
         by_module: dict[str, list[Port]] = {}
@@ -136,7 +141,7 @@ class Tapping:
         entering = [self._step(p) for p in ports if p.side == "in"]
         # remembered integer tensors (chosen experts) first: a change at this call may need them
         leaving = sorted((self._step(p) for p in ports if p.side == "out"), key=lambda step: not step.remembered)
-        softmax = any(p.side in ("scores", "pattern") for p in ports)
+        softmax = any(p.side in ("scores", "pattern") for p in ports) and id(module) not in self.softmax_inside
         counts_before = any(p.side != "out" for p in ports)
 
         def count() -> int:
@@ -207,6 +212,10 @@ class Tapping:
         if side == "q":
             self.pass_.frame = Frame(self.pass_.frame.batch, value.shape[2])
         return value if path is None else self._take(self._step(Port(path, side, index, self.running[path])), value)
+
+    def wants_softmax(self, module: nn.Module) -> bool:
+        """Whether scores or pattern of this module are asked for, where attention is a function of its own."""
+        return id(module) in self.softmax_inside
 
     def _enter(self, step: _Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         value = get_input(args, kwargs, step.port.key)

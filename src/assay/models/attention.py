@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -37,6 +37,9 @@ class Listener(Protocol):
     def attention(self, module: nn.Module, side: Side, value: Tensor, index: int) -> Tensor:
         """Called with each tensor inside `module`'s attention; `index` counts softmaxes within one call of it."""
 
+    def wants_softmax(self, module: nn.Module) -> bool:
+        """Whether it asks for scores or pattern of this module when attention is computed for it."""
+
 
 class _InTurn:
     """Two listeners, of which the second sees what the first has made."""
@@ -48,6 +51,9 @@ class _InTurn:
         for listener in self.listeners:
             value = listener.attention(module, side, value, index)
         return value
+
+    def wants_softmax(self, module: nn.Module) -> bool:
+        return any(listener.wants_softmax(module) for listener in self.listeners)
 
 
 _listener: ContextVar[Listener | None] = ContextVar("assay_attention_listener", default=None)
@@ -111,7 +117,10 @@ def assay_attention(
         key = listener.attention(module, "k", key, 0)
         value = listener.attention(module, "v", value, 0)
     function = _attend.get() or eager_function(module)
-    out: tuple[Tensor, Tensor | None] = function(module, query, key, value, attention_mask, **kwargs)
+    # the mode slows every torch call under it, so it covers no more than attention itself
+    seen = SoftmaxMode(module, listener) if listener is not None and listener.wants_softmax(module) else nullcontext()
+    with seen:
+        out: tuple[Tensor, Tensor | None] = function(module, query, key, value, attention_mask, **kwargs)
     return out
 
 

@@ -6,6 +6,7 @@ its neighbour is explained by the neighbour's answer, which is checked, not assu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -78,6 +79,8 @@ class Structure:
     native_shapes: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict, repr=False)
     chains: tuple[Chain, ...] = field(default=(), repr=False)
     """The stacks as chains of blocks, for schedules that enter them in the middle."""
+    interface: frozenset[str] = frozenset()
+    """Modules that compute attention once a call, and by the function that is registered with transformers."""
     failure: str | None = None
     """Why the model could not be traced."""
 
@@ -114,12 +117,26 @@ def find_structure(native: nn.Module, inputs: Mapping[str, Any]) -> Structure:
     found.add(("logits",), SiteName, *logits_site(native, traced), Frame(1, 1))
     chains = tuple(chain_of(stack) for stack in stacks)
     shapes = _native_shapes(traced)
-    return Structure(found.sites, found.reasons, found.kinds, found.sinks, implementation, shapes, chains)
+    return Structure(
+        found.sites, found.reasons, found.kinds, found.sinks, implementation, shapes, chains, _interface(traced)
+    )
 
 
 def untraced(failure: str) -> Structure:
     """The structure of a module that was not traced: native sites only."""
     return Structure({}, {}, {}, {}, "eager", failure=failure)
+
+
+def _interface(traced: Trace) -> frozenset[str]:
+    counts: dict[str, Counter[tuple[str, int]]] = {}
+    for o in traced.operations:
+        if o.kind in ("q", "softmax"):
+            counts.setdefault(o.path, Counter())[o.kind, o.call] += 1
+    return frozenset(
+        path
+        for path, seen in counts.items()
+        if set(seen.values()) == {1} and {c for k, c in seen if k == "q"} == {c for k, c in seen if k == "softmax"}
+    )
 
 
 def _native_shapes(traced: Trace) -> dict[tuple[str, str], tuple[int, ...]]:

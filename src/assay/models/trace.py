@@ -132,6 +132,10 @@ class _Recorder(TorchFunctionMode):
         self.note(side, self.names[id(module)], (value,))
         return value
 
+    def wants_softmax(self, module: nn.Module) -> bool:
+        """Never: this mode sees them itself."""
+        return False
+
     def note(self, kind: str, path: str, tensors: tuple[Tensor, ...]) -> None:
         now = self.tick()
         call = next((e.call for e in reversed(self.stack) if e.path == path), 0)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.conformance import zoo
+from tests.tiny_pairs import tiny_llama
 
 import assay
 from assay import Experiment, Run, capture, edit, metric, sweep
@@ -220,3 +221,22 @@ def test_leaves_nothing_behind() -> None:
     assert before == after
     assert not any("forward" in m.__dict__ for m in model.native.modules())
     assert math.isfinite(float(model.run(ids(0)[0]).logits.sum()))
+
+
+@pytest.mark.parametrize("without", [(), ("position",)])
+@pytest.mark.parametrize(
+    "swept", [edit.zero("pattern", pos=2), edit.zero("z", pos=2), edit.scale("scores", factor=0.5)]
+)
+def test_the_kernel_is_the_naive_engines(swept: Any, without: tuple[str, ...]) -> None:
+    """With a fused kernel, whose softmax is in double precision, and the eager one, whose softmax is in single."""
+    model = tiny_llama()
+    assert model.native.config._attn_implementation == "sdpa"  # type: ignore[union-attr]
+    experiment = sweep(
+        swept,
+        over={"layer": None, "head": [0, 1]},
+        inputs={"clean": ids(0)},
+        base="clean",
+        metrics=[metric.logit_diff(7, 8)],
+    )
+    slow, fast = model.measure(experiment), model.measure(experiment, engine="scheduled", without=without)
+    np.testing.assert_allclose(fast["logit_diff"].values, slow["logit_diff"].values, rtol=0, atol=1e-12)

@@ -31,6 +31,7 @@ class Base:
     kept: Kept
     attention: Callable[[nn.Module], Attend]
     """The attention function of a module."""
+    eager: bool = False
     stream: list[Float[Tensor, "batch pos d_model"]] = field(default_factory=list)
     """The residual stream before each block, and after the last."""
     past: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -43,9 +44,11 @@ class Base:
     """No query saw a key after it, in any attention."""
 
 
-def base_pass(network: Network, chain: Chain | None, inputs: Mapping[str, Any], keep: Iterable[Site]) -> Base:
-    """Run an input unchanged."""
-    base = Base(inputs, Kept(None), native_functions(network.holders))
+def base_pass(
+    network: Network, chain: Chain | None, inputs: Mapping[str, Any], keep: Iterable[Site], *, eager: bool = False
+) -> Base:
+    """Run an input unchanged; `eager` in the eager kernel, as passes are in which scores or pattern are touched."""
+    base = Base(inputs, Kept(None), native_functions(network.holders), eager)
 
     def attend(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **rest: Any
@@ -57,7 +60,7 @@ def base_pass(network: Network, chain: Chain | None, inputs: Mapping[str, Any], 
 
     with ExitStack() as stack:
         stack.enter_context(using(network.holders, network.structure.implementation))
-        if network.structure.implementation == IMPLEMENTATION:
+        if network.structure.implementation == IMPLEMENTATION and not eager:
             stack.enter_context(attending(attend))
         for number, link in enumerate(chain.links if chain is not None else ()):
             module = network.modules[link.path]
@@ -68,6 +71,11 @@ def base_pass(network: Network, chain: Chain | None, inputs: Mapping[str, Any], 
         with torch.no_grad():
             base.kept = forward(network, inputs, keep=keep)
     return base
+
+
+def inside_attention(sites: Iterable[Site]) -> bool:
+    """Whether any of them is seen only in the eager kernel's own softmax."""
+    return any(site.tap.port.side in ("scores", "pattern") for site in sites)
 
 
 def _entering(base: Base, key: Any) -> Any:

@@ -12,7 +12,7 @@ from assay.engine.changes import Sources
 from assay.engine.hooks import Action
 from assay.engine.runner import Runner
 from assay.engine.schedule.base import Base
-from assay.engine.schedule.departures import Departure, Placed, level
+from assay.engine.schedule.departures import Departure, Placed, entry
 from assay.engine.schedule.flow import Flow
 from assay.engine.schedule.reading import wanted_rows
 from assay.engine.schedule.row_edits import Batch, Numbered, change_at
@@ -91,7 +91,7 @@ class RowRun:
         """The last block that is needed; −1 when nothing is."""
         if reads:
             return len(self.chain)
-        return max((min(level(site, self.chain), len(self.chain)) for site in self.needed), default=-1)
+        return max((min(entry(site, self.chain), len(self.chain)) for site in self.needed), default=-1)
 
     def _changes(
         self, placed: Sequence[Sequence[Placed]], departures: Sequence[Departure], batch: Batch

@@ -115,12 +115,6 @@ def entry(site: Site, chain: Chain) -> int:
     return len(chain) if site.name.layer is None else site.name.layer
 
 
-def level(site: Site, chain: Chain) -> int:
-    """At which block a site is read; the chain's length for what leaves the last one and all after it."""
-    leaves_last = site.tap.port == chain.links[-1].leaves
-    return len(chain) if leaves_last else entry(site, chain)
-
-
 def outside(site: Site, chain: Chain) -> bool:
     """Whether a site lies before the chain, or in another one."""
     name: SiteName = site.name

@@ -59,6 +59,8 @@ class Flow:
             self.meeting = Meeting(self.base, self.rows) if isinstance(self.rows, FlatRows) else None
             if self.meeting is not None:
                 stack.enter_context(attending(self.meeting))
+            elif not self.base.eager:
+                stack.enter_context(attending(self._attend))
             self.tapping = Tapping(self.network, self.actions)
             stack.enter_context(_skipping(self._before(), self.base.arity))
             for number, link in enumerate(self.chain.links):
@@ -81,6 +83,10 @@ class Flow:
         if self.read is None or not isinstance(found, Tensor):
             return found if isinstance(found, Tensor) else None
         return found.reshape(-1, found.shape[-1])[: len(self.read[0])]
+
+    def _attend(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+        """Attention over whole sequences: in the model's own kernel."""
+        return self.base.attention(module)(module, *args, **kwargs)
 
     def _before(self) -> dict[nn.Module, Link]:
         """Blocks that no row has reached."""

@@ -12,7 +12,7 @@ from assay.engine import naive
 from assay.engine.rows import own_rows
 from assay.engine.run_result import captured
 from assay.engine.runner import Runner, Tally, executed, needed_sites
-from assay.engine.schedule.base import Base, base_pass
+from assay.engine.schedule.base import Base, base_pass, inside_attention
 from assay.engine.schedule.batch import Made, RowRun, VariantSources
 from assay.engine.schedule.departures import Departure, Departures, Placed, comparable, moved_up
 from assay.engine.schedule.fitness import Fitness
@@ -162,7 +162,10 @@ class Plan:
         for source in dict.fromkeys(self.experiment.run(name).input for name in self.varying):
             prompts = self.prompts[source]
             mine = own_rows(prompts, runner.rows)
-            bases[source] = base_pass(self.network, self.chain, prompts.inputs(mine), self.base_sites[source])
+            eager = inside_attention((*self._all_sites(), *self.base_sites[source]))
+            bases[source] = base_pass(
+                self.network, self.chain, prompts.inputs(mine), self.base_sites[source], eager=eager
+            )
             self.tally.passes += 1
             self.tally.rows += len(mine)
             self.tally.tokens += len(mine) * prompts.lengths[mine[0]]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from assay.engine.measures import Places, take
 from assay.engine.schedule.base import Base
-from assay.engine.schedule.departures import level
+from assay.engine.schedule.departures import entry
 from assay.engine.schedule.rows import Rows
 from assay.engine.select import position_axis
 from assay.models.chain import Chain
@@ -87,4 +87,4 @@ class Values:
 
     def _began(self, site: Site) -> int:
         """How many sequences were under way when this site was read."""
-        return self.rows.sequences.under_way(level(site, self.chain))
+        return self.rows.sequences.under_way(entry(site, self.chain))
