@@ -24,7 +24,7 @@ from torch.utils.hooks import RemovableHandle
 
 from assay.models.attention import IMPLEMENTATION, SoftmaxMode, listening, using
 from assay.models.network import Network
-from assay.models.ports import Port, Side, get_input, get_output, put_input, put_output
+from assay.models.ports import Key, Port, Side, get_input, get_output, put_input, put_output
 from assay.models.structure import Site
 from assay.models.taps import Passing
 from assay.models.views import Frame
@@ -46,13 +46,13 @@ class Action:
     attach: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Step:
     """What happens at a port."""
 
     port: Port
-    actions: Sequence[Action]
-    remembered: bool
+    actions: list[Action] = field(default_factory=list)
+    remembered: bool = False
 
 
 @dataclass
@@ -76,13 +76,20 @@ class Tapping:
         self.changes = [a for a in ordered if a.change is not None]
         # a derived site's tensor takes the place of the native one, so direct sites at the same port come after it
         self.keeps = sorted((a for a in ordered if a.change is None), key=lambda a: a.attach and not a.site.tap.derived)
-        self.by_port: dict[Port, list[Action]] = {}
+        steps: dict[Port, _Step] = {}
         for action in (*self.changes, *self.keeps):
-            self.by_port.setdefault(action.site.tap.port, []).append(action)
-        self.remembered = {port for a in ordered for port in a.site.tap.needs}
+            port = action.site.tap.port
+            step = steps.get(port)
+            if step is None:
+                step = steps[port] = _Step(port)
+            step.actions.append(action)
+        for port in (port for a in ordered for port in a.site.tap.needs):
+            steps.setdefault(port, _Step(port)).remembered = True
+        self.steps = list(steps.values())
         self.pass_ = Passing(Frame(1, 1), network.native)
         self.overrides: dict[Site, Tensor] = {}
-        self.fired: set[Site] = set()
+        self.fired: set[int] = set()
+        """Actions that were reached, by identity."""
         self.calls: dict[str, int] = {}
         self.running: dict[str, int] = {}
         self.paths: dict[int, str] = {}
@@ -90,6 +97,7 @@ class Tapping:
         self._handles: list[RemovableHandle] = []
         self._modes: list[SoftmaxMode] = []
         self.softmax_inside: set[int] = set()
+        self.inside: dict[tuple[str, Side, Key, int], _Step] = {}
         self.around: list[Tapping] = []
         self.leaving: dict[str, int] = {}
 
@@ -119,30 +127,32 @@ class Tapping:
         self._exit.close()
 
     def _install(self) -> None:
-        ports = dict.fromkeys((*self.by_port, *self.remembered))
-        if any(port.in_attention for port in ports):
+        inside = [step for step in self.steps if step.port.in_attention]
+        if inside:
             self._exit.enter_context(using(self.network.holders, self.network.structure.implementation))
         structure = self.network.structure
-        inside = {p.module for p in ports if p.side in ("scores", "pattern")}
-        self.softmax_inside = {id(self.network.modules[path]) for path in inside & structure.interface}
-        listens = self.softmax_inside or any(p.side in ("q", "k", "v") for p in ports)
+        softmax = {step.port.module for step in inside if step.port.side in ("scores", "pattern")}
+        self.softmax_inside = {id(self.network.modules[path]) for path in softmax & structure.interface}
+        listens = self.softmax_inside or any(step.port.side in ("q", "k", "v") for step in inside)
         if structure.implementation == IMPLEMENTATION and listens:
             self._exit.enter_context(listening(self))
         self._hook(self.network.native.register_forward_pre_hook(self._begin, with_kwargs=True))
-        by_module: dict[str, list[Port]] = {}
-        for port in ports:
-            by_module.setdefault(port.module, []).append(port)
+        by_module: dict[str, list[_Step]] = {}
+        for step in self.steps:
+            by_module.setdefault(step.port.module, []).append(step)
+        self.inside = {(s.port.module, s.port.side, s.port.key, s.port.call): s for s in inside}
         for path, mine in by_module.items():
             self._install_module(path, mine)
 
-    def _install_module(self, path: str, ports: Iterable[Port]) -> None:
+    def _install_module(self, path: str, steps: Sequence[_Step]) -> None:
         module = self.network.modules[path]
         self.paths[id(module)] = path
-        entering = [self._step(p) for p in ports if p.side == "in"]
+        sides = {step.port.side for step in steps}
+        entering = [step for step in steps if step.port.side == "in"]
         # remembered integer tensors (chosen experts) first: a change at this call may need them
-        leaving = sorted((self._step(p) for p in ports if p.side == "out"), key=lambda step: not step.remembered)
-        softmax = any(p.side in ("scores", "pattern") for p in ports) and id(module) not in self.softmax_inside
-        counts_before = any(p.side != "out" for p in ports)
+        leaving = sorted((step for step in steps if step.port.side == "out"), key=lambda step: not step.remembered)
+        softmax = not sides.isdisjoint(("scores", "pattern")) and id(module) not in self.softmax_inside
+        counts_before = sides != {"out"}
 
         def count() -> int:
             call = self.running[path] = self.calls.get(path, 0)
@@ -190,9 +200,6 @@ class Tapping:
         while self._handles:
             self._handles.pop().remove()
 
-    def _step(self, port: Port) -> _Step:
-        return _Step(port, self.by_port.get(port, ()), port in self.remembered)
-
     def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A new forward pass: call counts and remembered tensors start afresh."""
         self.calls.clear()
@@ -211,7 +218,8 @@ class Tapping:
         path = self.paths.get(id(module))
         if side == "q":
             self.pass_.frame = Frame(self.pass_.frame.batch, value.shape[2])
-        return value if path is None else self._take(self._step(Port(path, side, index, self.running[path])), value)
+        step = None if path is None else self.inside.get((path, side, index, self.running[path]))
+        return value if step is None else self._take(step, value)
 
     def wants_softmax(self, module: nn.Module) -> bool:
         """Whether scores or pattern of this module are asked for, where attention is a function of its own."""
@@ -237,9 +245,9 @@ class Tapping:
 
     def _act(self, action: Action, here: Tensor) -> Tensor:
         tap, run = action.site.tap, self.pass_
-        value = self.overrides.get(action.site)
+        value = self.overrides.get(action.site) if self.overrides else None
         value = tap.read(here, run) if value is None else value
-        self.fired.add(action.site)
+        self.fired.add(id(action))
         if action.change is not None:
             changed = action.change(value)
             if changed is value:

@@ -1,4 +1,9 @@
-"""One plain forward pass of the native model, with changes at sites and tensors kept from it."""
+"""One plain forward pass of the native model, with changes at sites and tensors kept from it.
+
+Nothing is copied that needs no copy. Native code may write into a tensor after it has passed a site; torch counts such
+writes, so they are seen at the end, and the pass is made again with copies of those sites. From then on the model's passes
+copy them at once.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from assay.core.errors import ExperimentError, InputError
 from assay.engine.hooks import Action, Change, Tapping
@@ -35,18 +41,35 @@ def forward(
     *,
     gradients: bool = False,
     attach: Iterable[Site] = (),
+    once: bool = False,
 ) -> Kept:
-    """Run the native model once. Every site that is changed must be reached, or the pass is an error.
+    """Run the native model. Every site that is changed must be reached, or the pass is an error.
 
     With `gradients`, autograd stays on, and the tensors of `attach` are the very ones that native code computes on
-    from.
+    from. With `once`, everything that is kept is copied, so that one pass is enough whatever native code does.
     """
+    once = once or inputs.get("past_key_values") is not None  # a second pass would lengthen it once more
     kept = Kept(None)
     attached = dict.fromkeys(attach)
+    overwritten = _overwritten.setdefault(network.native, set())
+    places: set[int] = set()
+    written: list[tuple[Site, Tensor, int]] = []
 
     def keeper(site: Site) -> Any:
+        copied = once or site in overwritten or site.layer is None  # outside the layers it may be a weight
+
         def store(value: Tensor) -> None:
-            kept.sites[site] = value if gradients else value.clone()
+            if gradients:
+                kept.sites[site] = value
+                return
+            base, place = value._base, value.data_ptr()
+            part = base is not None and base.nbytes > 2 * value.nbytes  # would hold all of it in memory
+            if copied or part or place in places or value.is_inference():
+                kept.sites[site] = value.clone()
+                return
+            places.add(place)
+            written.append((site, value, value._version))
+            kept.sites[site] = value
 
         return store
 
@@ -54,7 +77,11 @@ def forward(
     actions += [Action(site, keep=keeper(site), attach=site in attached) for site in dict.fromkeys((*keep, *attached))]
     with _autograd(gradients), Tapping(network, actions) as tapping:
         kept.native = network.native(**on_device(network, inputs))
-    unreached = [str(a.site) for a in actions if a.site not in tapping.fired]
+    late = [site for site, value, version in written if value._version != version]
+    if late:
+        overwritten.update(late)
+        return forward(network, inputs, changes, keep, attach=attach)
+    unreached = [str(a.site) for a in actions if id(a) not in tapping.fired]
     if unreached:
         raise ExperimentError(
             f"{unreached[0]} was not reached in this pass ({len(unreached)} of {len(actions)} sites): the model did "
@@ -64,6 +91,10 @@ def forward(
     found = get_output(kept.native, key)
     kept.output = found if isinstance(found, Tensor) else None
     return kept
+
+
+_overwritten: WeakKeyDictionary[nn.Module, set[Site]] = WeakKeyDictionary()
+"""Sites into whose tensors a model's native code writes later in the pass."""
 
 
 def on_device(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -157,13 +157,12 @@ def captured(
 
 def selected(tensor: Tensor, capture: Capture, site: Site, scope: Scope) -> Tensor:
     """The positions and heads that a capture asks for, in its dtype; one index keeps its axis."""
-    axis, heads = position_axis(site.axes), head_axis(site.axes)
-    if capture.pos is not None and axis is not None:
+    if capture.pos is not None and (axis := position_axis(site.axes)) is not None:
         chosen = [scope.positions(capture.pos, row, tensor.shape[axis]) for row in scope.rows]
         tensor = torch.stack(
             [tensor[b].index_select(axis - 1, torch.tensor(p, device=tensor.device)) for b, p in enumerate(chosen)]
         )
-    if capture.head is not None and heads is not None:
+    if capture.head is not None and (heads := head_axis(site.axes)) is not None:
         index = resolve_indices(capture.head, size=tensor.shape[heads], axis="head")
         tensor = tensor.index_select(heads, torch.tensor(index, device=tensor.device))
     return tensor if capture.dtype is None else tensor.to(getattr(torch, capture.dtype))

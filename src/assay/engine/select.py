@@ -67,9 +67,10 @@ class Part:
         return value if self.index is None else value[self.index]
 
     def put(self, value: Tensor, new: Tensor) -> Tensor:
-        """`value` with the selected entries replaced; `value` is not changed."""
+        """`value` with the selected entries replaced; `value` is not changed, and `new` is the caller's still."""
         new = new.to(value.dtype)
-        return new if self.index is None else value.index_put(self.index, new)
+        # a copy: native code may write into what it goes on with, and `new` may be another run's tensor
+        return new.clone() if self.index is None else value.index_put(self.index, new)
 
 
 def edit_parts(edit: Edit, axes: Sequence[str], shape: torch.Size, scope: Scope, pos: Positions = None) -> list[Part]:

@@ -69,7 +69,7 @@ def base_pass(
             last = chain is not None and number == len(chain) - 1
             stack.callback(module.register_forward_hook(_leaving(base, link.leaves.key, last=last)).remove)
         with torch.no_grad():
-            base.kept = forward(network, inputs, keep=keep)
+            base.kept = forward(network, inputs, keep=keep, once=True)
     return base
 
 
