@@ -17,7 +17,7 @@ from assay.core.sites import SiteName
 from assay.engine.explain import Explanation, explain
 from assay.engine.generate import Generation, Sampling, generate
 from assay.engine.gradients import gradients
-from assay.engine.harvest import Harvest, Rules, harvest
+from assay.engine.harvest import Harvest, MoreRules, Rules, harvest
 from assay.engine.hooks import Action, Tapping
 from assay.engine.naive import measure
 from assay.engine.run_result import RunResult, run_once
@@ -26,7 +26,6 @@ from assay.experiments.captures import Capture
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
-from assay.experiments.positions import Slice
 from assay.models.loading import load_native
 from assay.models.network import Network
 from assay.models.prompts import Prompts, tokenise
@@ -203,17 +202,16 @@ class Model:
         to: str | Path | None = None,
         pos: Any = None,
         dtype: str = "float32",
-        **rules: int,
+        **rules: Unpack[MoreRules],
     ) -> Harvest:
         """Activations at sites over a corpus of texts or token lists, in memory or as shards in the folder `to`.
 
         Documents are cut into pieces of at most `context` tokens; `pos` says which positions of each piece are kept
-        (`slice(1, None)` leaves out an attention sink at the first). Other rules: `batch` pieces in one pass,
-        `documents_per_shard`. With `to`, the same call after an interruption goes on where it stopped.
+        (`slice(1, None)` leaves out an attention sink at the first). `statistics=("mean", "covariance", "norm", "top")`
+        sums up on the fly, with `activations=False` nothing else is kept; `MoreRules` tells of the other rules. With
+        `to`, the same call after an interruption goes on where it stopped. Cost: a forward pass up to the last site.
         """
-        names = (sites,) if isinstance(sites, str) else tuple(sites)
-        place = Slice(start=pos.start, stop=pos.stop, step=pos.step) if isinstance(pos, slice) else pos
-        return harvest(self.network, corpus, Rules.of(names, place, dtype, **rules), to=to)
+        return harvest(self.network, corpus, Rules.of(sites, pos, dtype, **rules), to=to)
 
     @contextmanager
     def hooked(self, functions: Mapping[str, Callable[[Tensor], Tensor | None]]) -> Iterator[nn.Module]:
