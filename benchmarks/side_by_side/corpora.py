@@ -11,6 +11,7 @@ import copy
 import importlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -55,10 +56,8 @@ def plain(native: nn.Module, ids: Tensor, batch: int, layers: Sequence[int]) -> 
         handle = native.model.layers[max(layers)].register_forward_hook(enough)
         try:
             for rows in batches(ids, batch):
-                try:
+                with suppress(Enough):
                     native(input_ids=rows, use_cache=False)
-                except Enough:
-                    pass
         finally:
             handle.remove()
 
@@ -82,10 +81,8 @@ def hooks(native: nn.Module, ids: Tensor, batch: int, layers: Sequence[int]) -> 
         handles = [blocks[i].register_forward_hook(take(i)) for i in layers]
         try:
             for rows in batches(ids, batch):
-                try:
+                with suppress(Enough):
                     native(input_ids=rows, use_cache=False)
-                except Enough:
-                    pass
         finally:
             for handle in handles:
                 handle.remove()
