@@ -31,8 +31,10 @@ def ls(root: Root = None, as_json: AsJson = False) -> None:
       assay store ls --store runs/store --json
     """
     from assay.app.store_display import row, show_rows
+    from assay.engine.store.cleaning import last_used
 
-    rows = sorted((row(entry) for entry in _store(root).entries()), key=lambda each: each["used"], reverse=True)
+    entries = sorted(_store(root).entries(), key=lambda entry: last_used(entry.folder), reverse=True)
+    rows = [row(entry) for entry in entries]
     if as_json:
         _print({"store": str(_store(root).root), "entries": rows})
     else:

@@ -30,6 +30,8 @@ class Keeper:
         self.wait = every
         self.last = time.monotonic()
         self.seen: set[str] = set()
+        self.bad: set[str] = set()
+        """Results that are no use: damaged and not to be moved, or not to be read."""
         self.described = False
 
     def result(self) -> Result | None:
@@ -38,10 +40,12 @@ class Keeper:
             try:
                 return self.entry.read_result(path)
             except DamagedError as error:
+                self.bad.add(path.name)
                 self.notices.damaged(error, moved=self.entry.set_aside(error.path))
             except FileNotFoundError:
                 continue  # another process has moved it
             except OSError as error:
+                self.bad.add(path.name)
                 self.notices.unreadable(path, error)
         return None
 
@@ -81,7 +85,7 @@ class Keeper:
         """Write the result, after which parts are not needed; whether that went well."""
         try:
             self._describe()
-            if not self.entry.results:
+            if self.bad.issuperset(path.name for path in self.entry.results):
                 self.entry.write_result(result)
         except (OSError, StorageError) as error:
             self.notices.unwritable(self.entry.folder.parent, error)

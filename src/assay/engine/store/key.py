@@ -1,6 +1,6 @@
 """The key of a result: the hash of everything that its numbers depend on.
 
-That is the model's fingerprint as the weights are now, the source of classes of one's own, the experiment with its
+That is the model's fingerprint as the weights are now, the code of classes of one's own, the experiment with its
 attachments, the tokens that its texts become, the engine, and what of the surroundings changes numbers: dtype, kind of
 device, attention kernel, autocast, precision of matrix products, and the versions of torch, transformers, assay and this
 format. Not in the key, since it moves numbers only by rounding: the size of batches, switched-off parts of a schedule,
@@ -19,7 +19,7 @@ import torch
 from assay.core.codec import digest
 from assay.core.provenance import versions
 from assay.engine.prepare import prompts_of
-from assay.engine.store.code import put_in, sources
+from assay.engine.store.code import own_code, put_in
 from assay.experiments.captures import GradCapture
 from assay.experiments.experiment import Experiment
 from assay.models.fingerprint import fingerprint
@@ -36,7 +36,7 @@ def key_facts(network: Network, experiment: Experiment, *, engine: str) -> dict[
     return {
         "format": FORMAT,
         "model": fingerprint(network.native),
-        "code": sources(network.native),
+        "code": own_code(network.native),
         "experiment": experiment.hash,
         "tokens": digest(_tokens(network, experiment)),
         "engine": engine,
@@ -62,8 +62,6 @@ def why_not_kept(network: Network, experiment: Experiment) -> str | None:
         return "the model is in training mode, so that dropout may change numbers from run to run"
     if function := put_in(network.native):
         return f"the function {function} was put into the model, and may change numbers"
-    if without := [name for name, source in sources(network.native).items() if source is None]:
-        return f"the source of {without[0]}, a class of the model, can't be read"
     return None
 
 
