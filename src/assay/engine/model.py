@@ -22,6 +22,7 @@ from assay.engine.harvest import Harvest, MoreRules, Rules, harvest
 from assay.engine.hooks import Action, Tapping
 from assay.engine.load import load as load
 from assay.engine.naive import measure
+from assay.engine.ray.cluster import Ray
 from assay.engine.run_result import RunResult, run_once
 from assay.engine.schedule.measure import measure as measure_scheduled
 from assay.experiments.captures import Capture
@@ -141,7 +142,7 @@ class Model:
         self,
         experiment: Experiment,
         *,
-        engine: Literal["naive", "scheduled"] = "naive",
+        engine: Literal["naive", "scheduled", "ray"] | Ray = "naive",
         batch: int | None = None,
         without: Collection[str] = (),
     ) -> Result:
@@ -152,11 +153,18 @@ class Model:
         what it can't do is left to the naive engine, and the result says why. `without` names parts of the schedule to
         switch off: "depth", "position", "noop", "stagger". `batch` limits the examples in one pass. Who listens to
         `assay.core.progress` hears how many variants are done.
+
+        `engine="ray"` shares the work out over a Ray cluster (extra `ray`); `engine=Ray(...)` says which, and how.
         """
+        if engine == "ray" or isinstance(engine, Ray):
+            from assay.engine.ray.backend import measure as measure_apart  # workers have models themselves
+
+            cluster = engine if isinstance(engine, Ray) else Ray()
+            return measure_apart(self.network, experiment, cluster, batch=batch, without=without)
         if engine == "scheduled":
             return measure_scheduled(self.network, experiment, batch=batch, without=without)
         if engine != "naive":
-            raise ExperimentError(f"there is no engine {engine!r}: expected 'naive' or 'scheduled'.")
+            raise ExperimentError(f"there is no engine {engine!r}: expected 'naive', 'scheduled' or 'ray'.")
         return measure(self.network, experiment, batch=batch)
 
     def explain(self, experiment: Experiment, *, batch: int | None = None) -> Explanation:
