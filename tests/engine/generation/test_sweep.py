@@ -144,6 +144,20 @@ def test_rows_end_at_their_end_token_and_leave(llama: Model, ending: int) -> Non
     assert result.cost.rows - whole.cost.rows == decoded
 
 
+@pytest.mark.parametrize("axis", ["pos", "step", "head"])
+def test_places_are_axes_too(llama: Model, axis: str) -> None:
+    """The same operation at the same site, at another place for each variant."""
+    push = torch.linspace(-4, 4, 8)
+    values = {"pos": [0, 2, 6], "step": [0, 1, 3], "head": [0, 2, 3]}[axis]
+    result = llama.generate_sweep(
+        IDS[0], edit.add("z", push), over={axis: values, "scale": [0.5, 5.0], "layer": [0, 2]}, max_new_tokens=STEPS
+    )
+    for value, scale, layer in itertools.product(values, [0.5, 5.0], [0, 2]):
+        made = edit.add(f"L{layer}.z", push, scale=scale, **{axis: value})  # type: ignore[arg-type]
+        found = result["tokens"].sel({axis: value, "scale": scale, "layer": layer}).values
+        assert list(found) == one_by_one(llama, IDS[0], made)
+
+
 OPERATIONS: dict[str, Callable[[int], Any]] = {
     "set": lambda k: edit.set("L1.resid_post", 0.3 * k),
     "set a vector": lambda k: edit.set("L1.resid_post", torch.linspace(-k, k, 32), step=1),
