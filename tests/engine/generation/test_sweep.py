@@ -155,7 +155,7 @@ def test_places_are_axes_too(llama: Model, axis: str) -> None:
     for value, scale, layer in itertools.product(values, [0.5, 5.0], [0, 2]):
         made = edit.add(f"L{layer}.z", push, scale=scale, **{axis: value})  # type: ignore[arg-type]
         found = result["tokens"].sel({axis: value, "scale": scale, "layer": layer}).values
-        assert list(found) == one_by_one(llama, IDS[0], made)
+        assert [token for token in found if token >= 0] == one_by_one(llama, IDS[0], made)
 
 
 OPERATIONS: dict[str, Callable[[int], Any]] = {
