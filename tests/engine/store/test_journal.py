@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from assay import Experiment, edit, metric, sweep
 from assay.core.progress import listening
 from assay.core.provenance import Cost, Provenance
 from assay.engine.model import Model
-from assay.engine.store import Store, journal
-from assay.engine.store.entry import About
+from assay.engine.store import Store, StoreWarning
+from assay.engine.store import journal as journal_module
+from assay.engine.store.entry import About, Entry
 from assay.engine.store.journal import Journal
 from assay.engine.store.keeper import Keeper
 from assay.engine.store.key import key_of
@@ -33,7 +36,7 @@ FIXED, VARIANTS, GROUPS = 2, 12, 2
 def test_only_what_was_in_flight_is_lost(
     llama: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, error: type[BaseException]
 ) -> None:
-    """Stopped in the middle of any pass, whatever was finished before is kept: no second has gone by here."""
+    """Stopped in the middle of any pass, whatever was finished before is kept, without waiting for the second."""
     whole = measure(llama, small())
     with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, ValueError)):
         stopping(patch, after, error)
@@ -86,8 +89,8 @@ def test_cheap_variants_are_gathered(llama: Model, tmp_path: Path, monkeypatch: 
         return original(self, part)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Keeper, "write", write)
-    measure(llama, small(), tmp_path / "a")
-    assert not written  # all of it took less than a second, and the result has all of it
+    measure(llama, small(), Store(tmp_path / "a", every=60.0))
+    assert not written  # all of it took less, and the result has all of it
     measure(llama, small(), Store(tmp_path / "b", every=0.0))
     assert len(written) == (1 + VARIANTS) * GROUPS
     written.clear()
@@ -98,7 +101,7 @@ def test_cheap_variants_are_gathered(llama: Model, tmp_path: Path, monkeypatch: 
 
 
 def test_much_is_written_at_once(llama: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "MUCH", 10)
+    monkeypatch.setattr(journal_module, "MUCH", 10)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stopping(patch, 7, KeyboardInterrupt)
         measure(llama, small(), tmp_path)
@@ -136,7 +139,7 @@ def test_variables_stay_in_order_when_what_does_not_vary_was_lost(
 def test_parts_of_two_runs_that_overlap(llama: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs were killed at once: what both had finished is taken once."""
     whole = measure(llama, small())
-    for name, after, every in (("one", 9, 0.0), ("two", 12, 1.0), ("three", 17, 0.0)):
+    for name, after, every in (("one", 9, 0.0), ("two", 12, 60.0), ("three", 17, 0.0)):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             stopping(patch, after, KeyboardInterrupt)
             measure(llama, small(), Store(tmp_path / name, every=every))
@@ -196,6 +199,39 @@ def test_values_of_unfinished_variants_wait(tmp_path: Path) -> None:
     reading, read = opened(tmp_path, LAYERS, places)
     assert reading.group([0]).complete
     assert [values(read, [number]) for number in range(3)] == [[0.0], [1.0], [2.0]]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_an_engine_that_gives_up_hands_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool) -> None:
+    """The second engine's table has what the first has kept, once, or nothing of it where that could not be written."""
+    places = [(0,), (1,), (2,)]
+    journal, table = opened(tmp_path, LAYERS, places)
+    if full:
+        monkeypatch.setattr(Entry, "write_part", no_room)
+    second = Table(LAYERS, {"layer": [0, 1, 2]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StoreWarning)
+        group = journal.group([0])
+        group.commit(fixed=True)
+        for number in (0, 1):
+            table.metric("entropy", (number,), [0], torch.tensor([float(number)]))
+            group.commit([number])
+        journal.open(second, places, [[0]], spent=Cost)
+    monkeypatch.undo()
+    assert journal.keeper is not None
+    journal.keeper.wait = 0.0
+    group = journal.group([0])
+    assert group.finished == (set() if full else {0, 1}) and values(second, [0]) == ([] if full else [0.0])
+    for number in {0, 1, 2} - group.finished:
+        second.metric("entropy", (number,), [0], torch.tensor([float(number)]))
+        group.commit([number])
+    group.commit(fixed=True)
+    reading, read = opened(tmp_path, LAYERS, places)
+    assert reading.group([0]).complete and [values(read, place) for place in places] == [[0.0], [1.0], [2.0]]
+
+
+def no_room(*_: object) -> Path:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
