@@ -61,6 +61,8 @@ class Pool:
     parcel: Any = None
     """The model in the object store."""
     fingerprint: str = ""
+    by_source: bool = False
+    """Whether workers load the model themselves."""
     deaths: int = 0
 
     def hire(self, network: Network, *, most: int) -> int:
@@ -68,8 +70,10 @@ class Pool:
         self.facts, self.deaths, self.network = [], 0, network
         parcel = Parcel.by_source(network) or Parcel.from_memory(network)
         if parcel.fingerprint != self.fingerprint:
-            self._dismiss()
             self.parcel, self.fingerprint = self.ray.put(parcel), parcel.fingerprint
+            self.by_source = parcel.native is None
+            for hand in self.hands:  # a worker does what it is told in order, so what it is opening now is closed again
+                hand.ready, hand.opening = False, None
         while len(self.hands) < min(self.size[0], most):
             self.hands.append(self._new())
         return len(self.hands)
@@ -165,8 +169,8 @@ class Pool:
     def _opened(self, hand: _Hand, why_not: str | None) -> None:
         """A worker has its model, or can't load it from its source: then it gets it from here."""
         hand.opening, hand.ready = None, why_not is None
-        if why_not is not None:
-            self.parcel = self.ray.put(Parcel.from_memory(self.network))
+        if why_not is not None and self.by_source:
+            self.parcel, self.by_source = self.ray.put(Parcel.from_memory(self.network)), False
             self.facts.append(f"the model was sent to the workers from memory: {why_not}")
 
     def _replaced(self, hand: _Hand) -> _Hand:

@@ -50,7 +50,7 @@ def shards(
     total = max(len(found) for found in prompts.values())
     found: list[Shard] = []
     for axes, examples in product(slices, rows):
-        variants = prod(len(values) for values in axes.values())
+        variants = prod(len(axes.get(name, values)) for name, values in along.items())
         found.append(Shard(len(found), axes, examples, variants * (total if examples is None else len(examples))))
     return found
 

@@ -53,6 +53,7 @@ class Worker:
 
     def load(self, parcel: Parcel) -> str | None:
         """Open a model: None, or why its source can't be loaded here."""
+        self.model = None  # two would need twice the memory
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             self.model = Model(parcel.open(device))
