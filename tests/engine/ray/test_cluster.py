@@ -39,7 +39,7 @@ LENGTHS = (6, 6, 6, 8, 8, 5, 5, 5)
 def cluster() -> Iterator[Ray]:
     """Two workers that stay, on a cluster of this machine that is started as a person would."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         with Ray(workers=2, cpus=1, engine="naive") as found:
             yield found

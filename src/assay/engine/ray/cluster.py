@@ -1,7 +1,8 @@
 """Which cluster, and how many workers of what size: what a person says about Ray.
 
-A cluster that is connected already (`ray.init(address=...)`) is used as it is. Without one, `address` or the variable
-RAY_ADDRESS says which; without these a cluster of this machine alone is started, and stopped when the work is done.
+A cluster that is connected already (`ray.init(address=...)`) is used as it is. Without one, Ray connects to `address`, to
+what the variable RAY_ADDRESS names, or to a cluster that was started on this machine (`ray start`); else it starts one of
+this machine alone, which ends with the work.
 """
 
 from __future__ import annotations
@@ -92,9 +93,5 @@ def _connected(address: str | None) -> tuple[ModuleType, bool]:
     ray = need("ray", extra="ray", why='engine="ray"')
     if ray.is_initialized():
         return ray, False
-    where = address or os.environ.get("RAY_ADDRESS")
-    if where is None:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    else:
-        ray.init(address=where, log_to_driver=False, logging_level="ERROR")
+    ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     return ray, True
