@@ -30,6 +30,7 @@ from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
 from assay.models.network import Network
+from assay.models.offloaded import input_device
 from assay.models.prompts import Prompts, tokenise
 from assay.models.structure import Site
 
@@ -91,8 +92,7 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where inputs go."""
-        parameter = next(self.native.parameters(), None)
-        return parameter.device if parameter is not None else torch.device("cpu")
+        return input_device(self.native)
 
     @property
     def dtype(self) -> torch.dtype:

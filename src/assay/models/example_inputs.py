@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from assay.models.offloaded import input_device
+
 BATCH, POS = 4, 6
 
 
@@ -20,7 +22,7 @@ def example_inputs(native: nn.Module) -> list[dict[str, Any]]:
     name = getattr(native, "main_input_name", None)
     if config is None or name is None:
         return []
-    device = next(native.parameters()).device
+    device = input_device(native)
     vision = getattr(config, "vision_config", None)
     if name == "pixel_values" and not hasattr(config, "text_config"):
         return [{"pixel_values": _image(config, native, device)}]

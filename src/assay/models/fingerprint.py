@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from assay.core.codec import canonical, digest
 from assay.core.errors import InputError
+from assay.models.offloaded import stored
 
 # what a load or a save writes into a configuration without changing the function
 VOLATILE = frozenset(
@@ -93,24 +94,27 @@ def _is_volatile(key: str, value: Any) -> bool:
 def _weights(native: nn.Module) -> Iterator[tuple[str, str]]:
     """Name and hash of each tensor in the state; one that several names share is read once."""
     state = {name: value for name, value in native.state_dict().items() if isinstance(value, Tensor)}
-    _refuse_weightless(native, state)
-    once: dict[tuple[object, ...], Tensor] = {_place(tensor): tensor for tensor in state.values()}
+    once = {_place(name, tensor): name for name, tensor in state.items()}
     with ThreadPoolExecutor(max_workers=2) as pool:  # hashing releases the interpreter's lock
-        hashes = dict(zip(once, pool.map(tensor_hash, once.values()), strict=True))
+        found = pool.map(lambda name: tensor_hash(_present(native, name, state[name])), once.values())
+        hashes = dict(zip(once, found, strict=True))
     for name, tensor in state.items():
-        yield name, hashes[_place(tensor)]
+        yield name, hashes[_place(name, tensor)]
 
 
-def _refuse_weightless(native: nn.Module, state: dict[str, Tensor]) -> None:
-    empty = [name for name, tensor in state.items() if tensor.is_meta]
-    if empty:
+def _present(native: nn.Module, name: str, tensor: Tensor) -> Tensor:
+    """The tensor itself; one that is offloaded is read for the moment."""
+    found = stored(native, name) if tensor.is_meta else tensor
+    if found is None:
         raise InputError(
-            f"{type(native).__name__} has no weights to fingerprint: {len(empty)} of {len(state)} tensors are on the "
-            f"meta device ({empty[0]}). Load the weights first, or keep them on the CPU when offloading."
+            f"{type(native).__name__} has no weights to fingerprint: {name} is on the meta device. Load the weights first."
         )
+    return found
 
 
-def _place(tensor: Tensor) -> tuple[object, ...]:
+def _place(name: str, tensor: Tensor) -> tuple[object, ...]:
+    if tensor.is_meta:
+        return (name,)
     if type(tensor) is not Tensor and hasattr(tensor, "__tensor_flatten__"):
         return (id(tensor),)
     return (

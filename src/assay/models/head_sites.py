@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from assay.models.offloaded import weight_of
 from assay.models.ports import Port
 from assay.models.stacks import Block
 from assay.models.taps import Direct, HeadOut, Tap
@@ -95,8 +96,8 @@ def token_steps(tensor: Tensor, frame: Frame) -> tuple[Step, ...] | None:
 
 def _turned(projection: nn.Module, x: Tensor, y: Tensor) -> bool | None:
     """Whether the weight is stored as [in, out]; None when the output is not the input times it, plus the bias."""
-    weight, bias = projection.weight, getattr(projection, "bias", None)
-    if not isinstance(weight, Tensor) or not weight.is_floating_point():
+    weight, bias = weight_of(projection), weight_of(projection, "bias")
+    if weight is None or not weight.is_floating_point():
         return None
     shift = bias.detach().double() if isinstance(bias, Tensor) else 0.0
     exact = y.dtype in (torch.float32, torch.float64)

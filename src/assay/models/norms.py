@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from assay.models.offloaded import weight_of
 from assay.models.ports import Port
 from assay.models.stacks import layout
 from assay.models.taps import NormScale, norm_scale
@@ -33,8 +34,8 @@ def norm_tap(native: nn.Module, event: Event, frame: Frame) -> NormScale | None:
 
 
 def _kind(module: nn.Module, x: Tensor, out: Tensor) -> tuple[bool, float] | None:
-    bias = getattr(module, "bias", None)
-    shifted = out.double() - (bias.detach().double() if isinstance(bias, Tensor) else 0.0)
+    bias = weight_of(module, "bias")
+    shifted = out.double() - (bias.detach().double() if bias is not None else 0.0)
     named = [float(v) for n in _EPSILON_NAMES if isinstance(v := getattr(module, n, None), (int, float))]
     for eps in [*named, 1e-5, 1e-6, 1e-12]:
         for centred in (False, True):

@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from assay.models.offloaded import weight_of
 from assay.models.ports import Port
 from assay.models.views import WHOLE, Frame, View
 
@@ -91,18 +92,19 @@ class Sum:
         return tuple(port for port, _ in self.base)
 
     def read(self, here: Tensor, run: Passing) -> Tensor:
-        return self._base(run) + self.view.read(here, run.frame)
+        return self._base(here, run) + self.view.read(here, run.frame)
 
     def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
-        branch, base = self.view.read(here, run.frame), self._base(run)
+        branch, base = self.view.read(here, run.frame), self._base(here, run)
         return self.view.write(here, torch.where(value == old, branch, value - base), run.frame)
 
     def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
-        branch, carried = self.view.read(here, run.frame), value - self._base(run)
+        branch, carried = self.view.read(here, run.frame), value - self._base(here, run)
         return self.view.write(here, branch.detach() + (carried - carried.detach()), run.frame)
 
-    def _base(self, run: Passing) -> Tensor:
-        terms = [view.read(run.memory[port], run.frame) for port, view in self.base]
+    def _base(self, here: Tensor, run: Passing) -> Tensor:
+        # a block's input may lie on the device of the block before
+        terms = [view.read(run.memory[port].to(here.device), run.frame) for port, view in self.base]
         return sum(terms[1:], terms[0])
 
 
@@ -127,7 +129,7 @@ class HeadOut:
         return (self.z.port,)
 
     def read(self, here: Tensor, run: Passing) -> Tensor:
-        z = self.z.view.read(run.memory[self.z.port], run.frame)
+        z = self.z.view.read(run.memory[self.z.port].to(here.device), run.frame)
         weight = output_weight(run.native.get_submodule(self.projection), z.shape[-2], turned=self.turned)
         return torch.einsum("bphd,hdm->bphm", z, weight.to(z.dtype))
 
@@ -156,7 +158,8 @@ class NormScale:
         return (self.source,)
 
     def read(self, here: Tensor, run: Passing) -> Tensor:
-        return norm_scale(self.source_view.read(run.memory[self.source], run.frame), self.centred, self.eps)
+        source = run.memory[self.source].to(here.device)
+        return norm_scale(self.source_view.read(source, run.frame), self.centred, self.eps)
 
     def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         _, out, bias = self._parts(here, run)
@@ -167,7 +170,7 @@ class NormScale:
         return self.view.write(here, bias + (out - bias) * (old / value), run.frame)
 
     def _parts(self, here: Tensor, run: Passing) -> tuple[Tensor, Tensor, Tensor]:
-        bias = getattr(run.native.get_submodule(self.port.module), "bias", None)
+        bias = weight_of(run.native.get_submodule(self.port.module), "bias")
         out = self.view.read(here, run.frame)
         return self.read(here, run), out, torch.zeros_like(out) if bias is None else bias.expand_as(out)
 
@@ -209,5 +212,6 @@ def norm_scale(x: Tensor, centred: bool, eps: float) -> Tensor:
 
 def output_weight(projection: nn.Module, heads: int, *, turned: bool) -> Tensor:
     """The output projection's weight as [head, d_head, d_model]; `turned`: it is stored as [in, out]."""
-    weight: Tensor = projection.weight  # type: ignore[assignment]
+    weight = weight_of(projection)
+    assert weight is not None  # the site was found by multiplying with it
     return torch.unflatten(weight if turned else weight.T, 0, (heads, -1))

@@ -30,6 +30,7 @@ from assay.engine.harvest.rules import Rules
 from assay.engine.harvest.shards import Index, drop_old_sums, write_shard, write_sums
 from assay.engine.harvest.statistics import Statistics
 from assay.models.network import Network
+from assay.models.offloaded import input_device
 from assay.models.structure import Site
 
 
@@ -130,5 +131,5 @@ def _content(document: Any) -> Any:
 
 def _device(network: Network) -> torch.device:
     """Where sums are made: beside the model, unless there is no double precision."""
-    parameter = next(network.native.parameters(), None)
-    return torch.device("cpu") if parameter is None or parameter.device.type in ("mps", "meta") else parameter.device
+    device = input_device(network.native)
+    return torch.device("cpu") if device.type == "mps" else device

@@ -170,10 +170,14 @@ def _skipping(modules: Mapping[nn.Module, Link], arity: Mapping[nn.Module, int])
 
         return forward
 
+    before = {module: module.__dict__.get("forward") for module in modules}  # accelerate puts one of its own there
     try:
         for module, link in modules.items():
             module.forward = through(module, link)
         yield
     finally:
-        for module in modules:
-            del module.forward
+        for module, own in before.items():
+            if own is None:
+                module.__dict__.pop("forward", None)
+            else:
+                module.forward = own
