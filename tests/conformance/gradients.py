@@ -21,7 +21,8 @@ import torch
 from tests.conformance.subject import Subject
 from torch import Tensor, nn
 
-from assay.engine.passes import forward, on_device
+from assay.engine.followed import followed
+from assay.engine.passes import on_device
 from assay.models.ends import output_key
 from assay.models.ports import Port, get_input, get_output, put_input, put_output
 from assay.models.structure import Site
@@ -54,7 +55,7 @@ def agree(found: Tensor, wanted: Tensor, terms: Tensor) -> bool:
 
 def by_assay(subject: Subject) -> dict[Site, Tensor]:
     """Gradients at all sites, from one pass in which native code computes on from the sites' own tensors."""
-    kept = forward(subject.network, subject.inputs, gradients=True, attach=subject.sites.values())
+    kept = followed(subject.network, subject.inputs, attach=subject.sites.values())
     assert kept.output is not None
     sites = list(kept.sites)
     found = torch.autograd.grad(_weighed(kept.output), [kept.sites[s] for s in sites], allow_unused=True)

@@ -38,12 +38,16 @@ Keep = Callable[[Tensor], None]
 
 @dataclass(frozen=True)
 class Action:
-    """What to do at a site. With `attach`, native code computes on from the very tensor that `keep` receives."""
+    """What to do at a site. With `attach`, native code computes on from the very tensor that `keep` receives.
+
+    `lift` gives the site's value again, with other derivatives (none, or a tangent); it takes its turn among the changes.
+    """
 
     site: Site
     change: Change | None = None
     keep: Keep | None = None
     attach: bool = False
+    lift: Change | None = None
 
 
 @dataclass(slots=True)
@@ -73,9 +77,10 @@ class Tapping:
     def __init__(self, network: Network, actions: Iterable[Action]) -> None:
         self.network = network
         ordered = list(actions)
-        self.changes = [a for a in ordered if a.change is not None]
+        self.changes = [a for a in ordered if a.change is not None or a.lift is not None]
         # a derived site's tensor takes the place of the native one, so direct sites at the same port come after it
-        self.keeps = sorted((a for a in ordered if a.change is None), key=lambda a: a.attach and not a.site.tap.derived)
+        keeps = (a for a in ordered if a.change is None and a.lift is None)
+        self.keeps = sorted(keeps, key=lambda a: a.attach and not a.site.tap.derived)
         steps: dict[Port, _Step] = {}
         for action in (*self.changes, *self.keeps):
             port = action.site.tap.port
@@ -255,10 +260,12 @@ class Tapping:
             if tap.derived:
                 self.overrides[action.site] = changed
             return tap.write(here, value, changed, run)
+        if action.lift is not None:
+            return tap.attach(here, value, action.lift(value), run)
         if action.attach:
             # a tensor of its own: the native one may have other readers (a residual beside the branch that is tapped)
-            value = value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
-            here = tap.attach(here, value, run)
+            old, value = value, value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
+            here = tap.attach(here, old, value, run)
         if action.keep is not None:
             action.keep(value)
         return here

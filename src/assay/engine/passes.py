@@ -8,7 +8,6 @@ copy them at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -40,18 +39,14 @@ def forward(
     changes: Sequence[tuple[Site, Change]] = (),
     keep: Iterable[Site] = (),
     *,
-    gradients: bool = False,
-    attach: Iterable[Site] = (),
     once: bool = False,
 ) -> Kept:
-    """Run the native model. Every site that is changed must be reached, or the pass is an error.
+    """Run the native model without derivatives. Every site that is changed must be reached, or the pass is an error.
 
-    With `gradients`, autograd stays on, and the tensors of `attach` are the very ones that native code computes on
-    from. With `once`, everything that is kept is copied, so that one pass is enough whatever native code does.
+    With `once`, everything that is kept is copied, so that one pass is enough whatever native code does.
     """
     once = once or inputs.get("past_key_values") is not None  # a second pass would lengthen it once more
     kept = Kept(None)
-    attached = dict.fromkeys(attach)
     overwritten = _overwritten.setdefault(network.native, set())
     places: set[int] = set()
     written: list[tuple[Site, Tensor, int]] = []
@@ -60,9 +55,6 @@ def forward(
         copied = once or site in overwritten or site.layer is None  # outside the layers it may be a weight
 
         def store(value: Tensor) -> None:
-            if gradients:
-                kept.sites[site] = value
-                return
             base, place = value._base, value.data_ptr()
             part = base is not None and base.nbytes > 2 * value.nbytes  # would hold all of it in memory
             if copied or part or place in places or value.is_inference():
@@ -75,23 +67,32 @@ def forward(
         return store
 
     actions = [Action(site, change=change) for site, change in changes]
-    actions += [Action(site, keep=keeper(site), attach=site in attached) for site in dict.fromkeys((*keep, *attached))]
-    with _autograd(gradients), Tapping(network, actions) as tapping:
+    actions += [Action(site, keep=keeper(site)) for site in dict.fromkeys(keep)]
+    with torch.no_grad(), Tapping(network, actions) as tapping:
         kept.native = network.native(**on_device(network, inputs))
     late = [site for site, value, version in written if value._version != version]
     if late:
         overwritten.update(late)
-        return forward(network, inputs, changes, keep, attach=attach)
+        return forward(network, inputs, changes, keep)
+    refuse_unreached(actions, tapping)
+    kept.output = main_output(kept.native)
+    return kept
+
+
+def refuse_unreached(actions: Sequence[Action], tapping: Tapping) -> None:
+    """Raise ExperimentError for actions at sites that a pass did not reach."""
     unreached = [str(a.site) for a in actions if id(a) not in tapping.fired]
     if unreached:
         raise ExperimentError(
             f"{unreached[0]} was not reached in this pass ({len(unreached)} of {len(actions)} sites): the model did "
             "not run that part with these inputs, so an edit or capture there would do nothing."
         )
-    key = output_key(kept.native)
-    found = get_output(kept.native, key)
-    kept.output = found if isinstance(found, Tensor) else None
-    return kept
+
+
+def main_output(native: Any) -> Tensor | None:
+    """The main tensor of what a native model returned: its logits."""
+    found = get_output(native, output_key(native))
+    return found if isinstance(found, Tensor) else None
 
 
 _overwritten: WeakKeyDictionary[nn.Module, set[Site]] = WeakKeyDictionary()
@@ -133,7 +134,3 @@ def check_length(network: Network, ids: Tensor | None, more: int = 0) -> None:
             f"a prompt of {ids.shape[1]} tokens{after} is too long: this model has learned positions for at most "
             f"{network.longest}. Shorten it."
         )
-
-
-def _autograd(on: bool) -> AbstractContextManager[Any]:
-    return torch.enable_grad() if on else torch.no_grad()

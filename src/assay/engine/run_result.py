@@ -84,19 +84,30 @@ def run_once(
     metrics: Any = (),
     sources: Mapping[str, Any],
     positions: Mapping[str, Sequence[int]],
+    **following: Any,
 ) -> RunResult:
-    """A run as an experiment of one variant."""
+    """A run as an experiment of one variant. `following` says how gradients are taken, as in `execute`."""
     run = Run(input="input", edits=edits, captures=capture if not isinstance(capture, str | Capture) else (capture,))
     given = {"input": _input(inputs, positions), **{name: _input(value, {}) for name, value in sources.items()}}
     metrics = metrics if isinstance(metrics, Sequence) else (metrics,)
     experiment = Experiment(inputs=given, runs={"main": run}, metrics=metrics, main="main")
     prompts = prompts_of(network, experiment, {"input": inputs, **sources})
     checked(network, experiment, prompts)
-    return execute(network, experiment, prompts)
+    return execute(network, experiment, prompts, **following)
 
 
-def execute(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts]) -> RunResult:
-    """Make all runs of an experiment without a sweep; what the main run kept, for all examples."""
+def execute(
+    network: Network,
+    experiment: Experiment,
+    prompts: Mapping[str, Prompts],
+    *,
+    frozen: Sequence[str] = (),
+    to_output: bool = True,
+) -> RunResult:
+    """Make all runs of an experiment without a sweep; what the main run kept, for all examples.
+
+    Gradients take what is `frozen` for constant; without `to_output` a pass ends where its gradients need no more.
+    """
     order = executed(experiment)
     runs = {name: experiment.run(name) for name in order}
     needed = needed_sites(network, experiment, [runs])
@@ -104,7 +115,7 @@ def execute(network: Network, experiment: Experiment, prompts: Mapping[str, Prom
     used = list(dict.fromkeys(run.input for run in runs.values()))
     outputs, captured, measured = [], {}, {}  # type: ignore[var-annotated]
     for rows in groups(prompts, used):
-        runner = Runner(network, experiment, prompts, rows, means, needed)
+        runner = Runner(network, experiment, prompts, rows, means, needed, frozen=tuple(frozen), to_output=to_output)
         for name in order:
             runner.make(name, runs[name])
         main = runs[experiment.main]

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from assay.core.errors import ExperimentError
 from assay.engine.changes import bind
+from assay.engine.followed import followed
+from assay.engine.frozen import freezing
 from assay.engine.hooks import Change
 from assay.engine.measures import Measured, Places, compute, take
 from assay.engine.passes import Kept, forward
@@ -57,6 +59,10 @@ class Runner:
     tally: Tally = field(default_factory=Tally)
     kept: dict[str, Kept] = field(default_factory=dict)
     grads: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
+    """What gradients take for constants (`assay.engine.frozen`)."""
+    to_output: bool = True
+    """Whether runs go on to their output when their gradients need none."""
 
     def make(self, name: str, run: Run) -> Kept:
         """Make one run; its sources must have been made."""
@@ -106,13 +112,16 @@ class Runner:
         if extra is not None:
             inputs["input_ids"] = torch.cat([inputs["input_ids"], extra], dim=1)
         scope = self.scope(run, 0 if extra is None else extra.shape[1])
-        attached = list(attach)
+        attached, changes = list(attach), self.changes(run.edits, scope)
         self.tally.passes += 1
         self.tally.rows += len(self.rows)
         self.tally.tokens += len(self.rows) * scope.tokens
-        return forward(
-            self.network, inputs, self.changes(run.edits, scope), keep, gradients=bool(attached), attach=attached
-        )
+        if not attached:
+            return forward(self.network, inputs, changes, keep)
+        frozen = freezing(self.network, self.frozen, [site for site, _ in changes])
+        grads = [capture for capture in run.captures if isinstance(capture, GradCapture)]
+        ends = not self.to_output and all(isinstance(capture.of, SiteMetric) for capture in grads)
+        return followed(self.network, inputs, changes, keep, attach=attached, frozen=frozen, ends=ends)
 
     def changes(self, edits: Iterable[Edit], scope: Scope) -> list[tuple[Site, Change]]:
         """Edits bound to this group, an edit without a layer at every layer that has its site."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
@@ -16,10 +16,11 @@ from assay.core.sites import SiteName
 from assay.models.attention import implementation_holders
 from assay.models.example_inputs import example_inputs
 from assay.models.fingerprint import fingerprint
+from assay.models.norms import norms_of
 from assay.models.ports import FIRST, Port
 from assay.models.source import Loaded, Source
 from assay.models.structure import Site, Structure, structure_of
-from assay.models.taps import Direct
+from assay.models.taps import Direct, NormScale
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,16 @@ class Network:
     structure: Structure = field(repr=False)
     token_argument: str = "input_ids"
     """The argument of the native forward that takes token ids."""
+    examples: Sequence[Mapping[str, Any]] = field(default=(), repr=False, compare=False)
+    """Inputs on which it was, or can be, traced."""
 
     @classmethod
     def of(cls, loaded: Loaded, trace_inputs: Mapping[str, Any] | None = None) -> Network:
         """Find the sites of a loaded model. `trace_inputs` are inputs for one forward pass of a module of your own."""
         choices = [trace_inputs] if trace_inputs is not None else example_inputs(loaded.native)
         structure = structure_of(loaded.native, choices)
-        network = cls(loaded.native, loaded.tokenizer, loaded.source, structure, _token_argument(trace_inputs or {}))
+        argument = _token_argument(trace_inputs or {})
+        network = cls(loaded.native, loaded.tokenizer, loaded.source, structure, argument, choices)
         if loaded.fingerprint is not None:
             network.__dict__["fingerprint"] = loaded.fingerprint  # computed while loading
         return network
@@ -64,6 +68,11 @@ class Network:
     def modules(self) -> dict[str, nn.Module]:
         """Native modules by path."""
         return dict(self.native.named_modules())
+
+    @cached_property
+    def norms(self) -> tuple[NormScale, ...]:
+        """The scale of every norm that is a module, wherever it is; found when first asked for."""
+        return norms_of(self.native, self.examples)
 
     @cached_property
     def _in_layers(self) -> dict[tuple[str, str | None], list[Site]]:

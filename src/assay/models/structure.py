@@ -20,6 +20,7 @@ from assay.models.attention import IMPLEMENTATION, implementation_holders, using
 from assay.models.block_sites import block_sites
 from assay.models.chain import Chain, chain_of
 from assay.models.ends import embedding_sites, final_sites, logits_site
+from assay.models.norms import CANNOT_RUN
 from assay.models.ports import floating_outputs
 from assay.models.residual import explain_block
 from assay.models.stacks import Stack, find_stacks
@@ -40,9 +41,6 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "logits": ("batch", "pos", "vocab"),
 }
 """Axes by site name; all others are [batch, pos, d_model]."""
-
-_CANNOT_RUN = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError)
-"""What models raise when their inputs do not suit them."""
 
 _VARYING = ("batch", "pos", "query", "key")
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
@@ -99,7 +97,7 @@ def structure_of(native: nn.Module, choices: Sequence[Mapping[str, Any]]) -> Str
     for inputs in choices:
         try:
             return find_structure(native, inputs)
-        except _CANNOT_RUN as error:
+        except CANNOT_RUN as error:
             failures.append(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
     if not failures:
         return untraced("it is no transformers model, so what it takes is not known: give inputs= to load")

@@ -52,8 +52,8 @@ class Tap(Protocol):
     def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         """The native tensor that gives the site this value, where it had the value `old`."""
 
-    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
-        """The same native tensor, recomputed so that autograd sees it depend on `value` (equal to what was read)."""
+    def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        """The same native tensor, recomputed so that autograd sees it depend on `value` in place of `old`, its equal."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Direct:
     def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         return self.view.write(here, value, run.frame)
 
-    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
+    def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         return self.view.write(here, value.clone(), run.frame)  # native code may go on in place
 
 
@@ -98,7 +98,7 @@ class Sum:
         branch, base = self.view.read(here, run.frame), self._base(here, run)
         return self.view.write(here, torch.where(value == old, branch, value - base), run.frame)
 
-    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
+    def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         branch, carried = self.view.read(here, run.frame), value - self._base(here, run)
         return self.view.write(here, branch.detach() + (carried - carried.detach()), run.frame)
 
@@ -136,7 +136,7 @@ class HeadOut:
     def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         return self.view.write(here, self.view.read(here, run.frame) + (value - old).sum(-2), run.frame)
 
-    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
+    def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         out, total = self.view.read(here, run.frame), value.sum(-2)
         return self.view.write(here, out.detach() + (total - total.detach()), run.frame)
 
@@ -165,9 +165,10 @@ class NormScale:
         _, out, bias = self._parts(here, run)
         return self.view.write(here, torch.where(value == old, out, bias + (out - bias) * (old / value)), run.frame)
 
-    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
-        old, out, bias = self._parts(here, run)
-        return self.view.write(here, bias + (out - bias) * (old / value), run.frame)
+    def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        _, out, bias = self._parts(here, run)
+        # the factor is one: the native number itself, bit for bit, with the scale's derivative taken out or put in
+        return self.view.write(here, out + (out - bias).detach() * (old / value - 1), run.frame)
 
     def _parts(self, here: Tensor, run: Passing) -> tuple[Tensor, Tensor, Tensor]:
         bias = weight_of(run.native.get_submodule(self.port.module), "bias")
@@ -198,7 +199,7 @@ class ExpertWeights:
     def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         return value.reshape(*here.shape[:-1], self.n_experts).gather(-1, run.memory[self.chosen])
 
-    def attach(self, here: Tensor, value: Tensor, run: Passing) -> Tensor:
+    def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         return value.reshape(*here.shape[:-1], self.n_experts).gather(-1, run.memory[self.chosen])
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,9 @@ class Scaled:
 
     def write(self, native: Tensor, site: Tensor, frame: Frame) -> Tensor:
         carried = site / self.factor
-        # where nothing changed, the native number itself, which autograd still sees depend on the site
-        same = native.detach() + (carried - carried.detach()) if site.requires_grad else native
+        # where nothing changed, the native number itself, with the site's derivatives and none of its own
+        known = differentiated(site) or differentiated(native)
+        same = native.detach() + (carried - carried.detach()) if known else native
         return torch.where(site == native * self.factor, same, carried)
 
 
@@ -205,6 +207,11 @@ class View:
 
 
 WHOLE = View()
+
+
+def differentiated(tensor: Tensor) -> bool:
+    """Whether derivatives are followed through a tensor, backwards or forwards."""
+    return tensor.requires_grad or forward_ad.unpack_dual(tensor).tangent is not None
 
 
 def _in_order_of(native: Tensor, new: Tensor) -> Tensor:
