@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from assay.core.codec import canonical, digest
 from assay.core.errors import InputError
 from assay.models.offloaded import stored
+from assay.models.sharded import is_parted, whole
 
 # what a load or a save writes into a configuration without changing the function
 VOLATILE = frozenset(
@@ -96,7 +97,9 @@ def _weights(native: nn.Module) -> Iterator[tuple[str, str]]:
     state = {name: value for name, value in native.state_dict().items() if isinstance(value, Tensor)}
     once = {_place(name, tensor): name for name, tensor in state.items()}
     with ThreadPoolExecutor(max_workers=2) as pool:  # hashing releases the interpreter's lock
-        found = pool.map(lambda name: tensor_hash(_present(native, name, state[name])), once.values())
+        # parts of other processes are fetched here, in order: each process must ask for the same at the same time
+        present = (whole(state[name]) if is_parted(state[name]) else state[name] for name in once.values())
+        found = pool.map(lambda each: tensor_hash(_present(native, *each)), zip(once.values(), present, strict=True))
         hashes = dict(zip(once, found, strict=True))
     for name, tensor in state.items():
         yield name, hashes[_place(name, tensor)]

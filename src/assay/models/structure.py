@@ -23,6 +23,7 @@ from assay.models.ends import embedding_sites, final_sites, logits_site
 from assay.models.norms import CANNOT_RUN
 from assay.models.ports import floating_outputs
 from assay.models.residual import explain_block
+from assay.models.sharded import PARTED, why_parted
 from assay.models.stacks import Stack, find_stacks
 from assay.models.taps import Passing, Tap
 from assay.models.trace import Trace, trace
@@ -113,6 +114,8 @@ def find_structure(native: nn.Module, inputs: Mapping[str, Any]) -> Structure:
     for stack in stacks:
         found.add_stack(stack)
     found.add(("logits",), SiteName, *logits_site(native, traced), Frame(1, 1))
+    if (parted := why_parted(native)) is not None:
+        found.drop(PARTED, parted)
     chains = tuple(chain_of(stack) for stack in stacks)
     shapes = _native_shapes(traced)
     return Structure(
@@ -209,6 +212,12 @@ class _Map:
                 continue
             sizes = {a: int(n) for a, n in zip(axes, value.shape, strict=True) if a not in _VARYING}
             self.sites[site] = Site(site, axes, sizes, name not in read_only, tap)
+
+    def drop(self, axes: Collection[str], why: str) -> None:
+        """Take out sites that have any of these axes."""
+        for name in [name for name, site in self.sites.items() if not frozenset(axes).isdisjoint(site.axes)]:
+            del self.sites[name]
+            self.reasons[name] = why
 
 
 def _n_experts(native: nn.Module) -> int | None:
