@@ -56,6 +56,7 @@ class Runner:
     tally: Tally = field(default_factory=Tally)
     kept: dict[str, Kept] = field(default_factory=dict)
     grads: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
+    _scopes: dict[tuple[str, int], Scope] = field(default_factory=dict)
 
     def make(self, name: str, run: Run) -> Kept:
         """Make one run; its sources must have been made."""
@@ -119,11 +120,13 @@ class Runner:
 
     def scope(self, run: Run, extra: int = 0) -> Scope:
         """Which examples and tokens a pass of this run covers."""
-        prompts = self.prompts[run.input]
-        rows = own_rows(prompts, self.rows)
-        length = prompts.lengths[rows[0]]
-        named = self.experiment.inputs[run.input].positions
-        return Scope(tuple(rows), length, named, 0, length + extra, len(prompts))
+        if (run.input, extra) not in self._scopes:
+            prompts = self.prompts[run.input]
+            rows = own_rows(prompts, self.rows)
+            length = prompts.lengths[rows[0]]
+            named = self.experiment.inputs[run.input].positions
+            self._scopes[run.input, extra] = Scope(tuple(rows), length, named, 0, length + extra, len(prompts))
+        return self._scopes[run.input, extra]
 
     def scope_of(self, run: str) -> Scope:
         """The scope of a source's pass."""

@@ -7,14 +7,17 @@ for each site and source, then one lookup for each variant and example.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from assay.core.sites import SiteName
 from assay.engine.changes import Sources
 from assay.engine.schedule.base import Base
+from assay.engine.schedule.joint import same_so_far
 from assay.engine.select import Scope, edited_examples, head_axis, position_axis
 from assay.experiments.edits import Edit
 from assay.experiments.given_edits import Noise
@@ -51,10 +54,14 @@ class Departures:
     sources: Sources
     fixed: frozenset[str]
     """Runs whose values are known now."""
+    plain: Mapping[str, Base] = field(default_factory=dict)
+    """The unchanged passes of runs without edits."""
     skip_equal: bool = True
     by_position: bool = True
     by_depth: bool = True
-    _changed: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
+    _compared: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
+    _changed: dict[tuple[str, Site, Any], list[list[bool]]] = field(default_factory=dict)
+    _places: dict[tuple[int | str | None, int], Sequence[int]] = field(default_factory=dict)
 
     def of(self, edits: Sequence[Placed]) -> Departure:
         """Where a run with these edits departs."""
@@ -72,23 +79,32 @@ class Departures:
     def _first(self, edit: Edit, site: Site) -> list[int | None]:
         changed = self._comparison(edit, site)
         axis = position_axis(site.axes)
+        chosen = None if edit.examples is None else set(edited_examples(edit, self.scope))
         places: list[int | None] = []
         for b, row in enumerate(self.scope.rows):
-            if edit.examples is not None and row not in edited_examples(edit, self.scope):
+            if chosen is not None and row not in chosen:
                 places.append(None)
                 continue
             if axis is None:
                 places.append(0)
                 continue
-            positions = self.scope.positions(edit.pos, row, self.scope.tokens, edit.step)
+            positions: Sequence[int] = self._positions(edit, row)
             if changed is not None:
-                flags = changed[b].tolist()
+                flags = changed[b]
                 positions = [p for p in positions if flags[p]]
             places.append(min(positions, default=None))
         return places
 
-    def _comparison(self, edit: Edit, site: Site) -> Tensor | None:
-        """Which positions a patch changes [batch, pos]; None when that is not known."""
+    def _positions(self, edit: Edit, row: int) -> Sequence[int]:
+        if not isinstance(edit.pos, int | str | None) or edit.step is not None:
+            return self.scope.positions(edit.pos, row, self.scope.tokens, edit.step)
+        key = (edit.pos, row)
+        if key not in self._places:
+            self._places[key] = self.scope.positions(edit.pos, row, self.scope.tokens, None)
+        return self._places[key]
+
+    def _comparison(self, edit: Edit, site: Site) -> list[list[bool]] | None:
+        """Which positions a patch changes, for each example; None when that is not known."""
         if not self.skip_equal or not comparable(edit) or site not in self.base.kept.sites:
             return None
         assert isinstance(edit, Patch | Freeze)
@@ -96,18 +112,37 @@ class Departures:
             return None
         if position_axis(site.axes) != 1:
             return None
-        key = (edit.source, site)
+        heads = head_axis(site.axes)
+        head = tuple(edit.head) if isinstance(edit.head, list | tuple) else edit.head
+        key = (edit.source, site, head if heads is not None and isinstance(head, int | tuple) else None)
         if key not in self._changed:
-            here, there = self.base.kept.sites[site], self.sources.value(edit.source, site)
+            different = self._different(edit.source, site)
+            if different is None:
+                return None
+            if heads is not None:
+                index = resolve_indices(edit.head, size=different.shape[heads], axis="head")
+                different = different[:, :, index].any(-1)
+            if heads is not None and not isinstance(head, int | tuple | None):
+                return different.tolist()
+            self._changed[key] = different.tolist()
+        return self._changed[key]
+
+    def _different(self, source: str, site: Site) -> Tensor | None:
+        """Where a source's value is another one, [batch, pos] or [batch, pos, head]."""
+        if (source, site) not in self._compared:
+            here, there = self.base.kept.sites[site], self.sources.value(source, site)
             if here.shape != there.shape:
                 return None
-            self._changed[key] = (here != there).any(-1)
-        different = self._changed[key]
-        heads = head_axis(site.axes)
-        if heads is None:
-            return different
-        index = resolve_indices(edit.head, size=different.shape[heads], axis="head")
-        return different[:, :, index].any(-1)
+            self._compared[source, site] = (here != there).any(-1) & self._may_differ(source, here.ndim - 1)
+        return self._compared[source, site]
+
+    def _may_differ(self, source: str, axes: int) -> Tensor:
+        """Where a causal model's passes can differ at all, told from the tokens, [batch, pos, 1, …]."""
+        other = self.plain.get(source)
+        same = None if other is None or not self.by_position else same_so_far(self.base.inputs, other.inputs)
+        if same is None:
+            return torch.ones((1,) * axes, dtype=torch.bool)
+        return ~same.reshape(*same.shape, *(1,) * (axes - 2)).to(self.base.stream[0].device)
 
 
 def entry(site: Site, chain: Chain) -> int:

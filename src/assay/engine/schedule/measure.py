@@ -26,6 +26,7 @@ from assay.engine.schedule.fitness import Fitness, fitness, main_chain
 from assay.engine.schedule.meeting import CannotMeetError
 from assay.engine.schedule.plan import Plan
 from assay.engine.schedule.proof import Proof, proof
+from assay.engine.schedule.rewrites import at_z
 from assay.engine.table import Table
 from assay.experiments.expand import Variant, axes, expand
 from assay.experiments.experiment import Experiment
@@ -34,7 +35,7 @@ from assay.experiments.runs import Run
 from assay.models.network import Network
 from assay.models.prompts import Prompts
 
-OPTIONS = ("depth", "position", "noop", "stagger")
+OPTIONS = ("depth", "position", "noop", "stagger", "together", "head_out")
 """Optimisations that can be switched off by name."""
 
 
@@ -54,7 +55,7 @@ def measure(
         return naive.measure(network, experiment, batch=batch)
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
-    case = _Case.of(network, experiment, prompts)
+    case = _Case.of(network, experiment, prompts, rewrite="head_out" not in without)
     fit = fitness(network, experiment, case.filled)
     refused = fit.refused
     if refused is None:
@@ -89,7 +90,7 @@ def _naively(network: Network, experiment: Experiment) -> Result:
 
 
 def _tried(network: Network, experiment: Experiment, layout: Proof) -> Result:
-    case = _Case.of(network, experiment, prompts_of(network, experiment))
+    case = _Case.of(network, experiment, prompts_of(network, experiment), rewrite=False)
     whole = None if layout.flat else "tried so"
     with listening(None):
         return _scheduled(
@@ -110,10 +111,12 @@ class _Case:
     varying: tuple[str, ...]
 
     @classmethod
-    def of(cls, network: Network, experiment: Experiment, prompts: Mapping[str, Prompts]) -> _Case:
+    def of(cls, network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], *, rewrite: bool) -> _Case:
         variants = list(expand(experiment, NetworkFacts(network, prompts)))
         varying = tuple(name for name in executed(experiment) if name in experiment.varying())
         filled = [{name: v.runs.get(name) or experiment.run(name) for name in varying} for v in variants]
+        if rewrite:
+            filled = [at_z(runs, network) for runs in filled]
         return cls(network, experiment, prompts, variants, filled, varying)
 
 

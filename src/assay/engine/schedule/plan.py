@@ -12,10 +12,11 @@ from assay.engine import naive
 from assay.engine.rows import own_rows
 from assay.engine.run_result import captured
 from assay.engine.runner import Runner, Tally, executed, needed_sites
-from assay.engine.schedule.base import Base, base_pass, inside_attention
+from assay.engine.schedule.base import Base, inside_attention
 from assay.engine.schedule.batch import Made, RowRun, VariantSources
 from assay.engine.schedule.departures import Departure, Departures, Placed, comparable, moved_up
 from assay.engine.schedule.fitness import Fitness
+from assay.engine.schedule.joint import base_passes
 from assay.engine.schedule.proof import Proof
 from assay.engine.schedule.reading import measured, spread
 from assay.engine.schedule.values import Values
@@ -31,7 +32,7 @@ from assay.models.network import Network
 from assay.models.prompts import Prompts
 from assay.models.structure import Site
 
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 2048
 """Rows (positions of variants) of one pass at most, unless a single variant has more."""
 
 
@@ -86,24 +87,21 @@ class Plan:
                 if edit.source_run is not None and comparable(edit):
                     kept.setdefault(edit.source_run, set()).add(site)
                     sites.add(site)
-        for name in self.fixed:
-            run = self.experiment.run(name)
-            if run.input in bases and not run.edits:
-                bases[run.input] |= kept.get(name, set())
         return kept, bases
 
     def group(self, rows: list[int], table: Table) -> Iterator[int]:
         """All variants for a group of examples; yields how many are done."""
         runner = Runner(self.network, self.experiment, self.prompts, rows, self.means, self.kept, self.tally)
         bases = self._bases(runner)
+        plain = self._plain()
         for name in self.fixed:
             run = self.experiment.run(name)
-            if run.edits or any(isinstance(c, GradCapture) for c in run.captures) or run.input not in bases:
-                runner.make(name, run)
-            else:
+            if name in plain:
                 runner.kept[name] = bases[run.input].kept
+            else:
+                runner.make(name, run)
         naive.record(table, runner, {name: self.experiment.run(name) for name in self.fixed}, ())
-        flat = self._flat(bases.values())
+        flat = self._flat(bases[self.experiment.run(name).input] for name in self.varying)
         unchanged = self._unchanged(runner, bases)
         departures = {name: self._departures(name, runner, bases, flat=flat) for name in self.varying}
         for chunk in self._chunks(departures, runner, flat=flat):
@@ -157,19 +155,29 @@ class Plan:
             yield from (site for placed in self.placed[name] for _, site in placed)
 
     def _bases(self, runner: Runner) -> dict[str, Base]:
-        """The unchanged pass of every input whose runs vary."""
-        bases = {}
-        for source in dict.fromkeys(self.experiment.run(name).input for name in self.varying):
-            prompts = self.prompts[source]
+        """The unchanged pass of every input whose runs vary, and of those that a run without edits reads."""
+        varying = [self.experiment.run(name).input for name in self.varying]
+        names = list(dict.fromkeys([*varying, *(self.experiment.run(name).input for name in self._plain())]))
+        given = {}
+        for name in names:
+            prompts = self.prompts[name]
             mine = own_rows(prompts, runner.rows)
-            eager = inside_attention((*self._all_sites(), *self.base_sites[source]))
-            bases[source] = base_pass(
-                self.network, self.chain, prompts.inputs(mine), self.base_sites[source], eager=eager
-            )
-            self.tally.passes += 1
+            given[name] = prompts.inputs(mine)
             self.tally.rows += len(mine)
             self.tally.tokens += len(mine) * prompts.lengths[mine[0]]
+        sites = {name: set(self.base_sites.get(name, ())) for name in names}
+        for run in self._plain():
+            sites[self.experiment.run(run).input] |= self.kept.get(run, set())
+        eager = inside_attention((*self._all_sites(), *(site for found in sites.values() for site in found)))
+        together = self.whole is None and "together" not in self.without
+        bases, passes = base_passes(self.network, self.chain, given, sites, eager=eager, together=together)
+        self.tally.passes += passes
         return bases
+
+    def _plain(self) -> list[str]:
+        """Runs that do not vary and are the unchanged pass of their input."""
+        runs = [(name, self.experiment.run(name)) for name in self.fixed]
+        return [n for n, run in runs if not run.edits and not any(isinstance(c, GradCapture) for c in run.captures)]
 
     def _unchanged(self, runner: Runner, bases: Mapping[str, Base]) -> dict[tuple[str, int], Tensor]:
         """Every metric of the runs that vary, on the unchanged pass: what holds where nothing departs."""
@@ -190,6 +198,7 @@ class Plan:
             runner.scope(run),
             runner,
             frozenset(self.fixed),
+            {name: bases[self.experiment.run(name).input] for name in self._plain()},
             skip_equal="noop" not in self.without,
             by_position=flat,
             by_depth="depth" not in self.without,
