@@ -21,6 +21,7 @@ from assay.engine.harvest import Harvest, Rules, harvest
 from assay.engine.hooks import Action, Tapping
 from assay.engine.naive import measure
 from assay.engine.run_result import RunResult, run_once
+from assay.engine.schedule.measure import Asked
 from assay.engine.schedule.measure import measure as measure_scheduled
 from assay.experiments.captures import Capture
 from assay.experiments.edits import Edit
@@ -142,27 +143,37 @@ class Model:
         self,
         experiment: Experiment,
         *,
-        engine: Literal["naive", "scheduled"] = "naive",
+        engine: Literal["scheduled", "naive"] = "scheduled",
         batch: int | None = None,
         without: Collection[str] = (),
+        memory: str | float | None = None,
     ) -> Result:
         """Run an experiment: labelled arrays with provenance and cost.
 
-        `engine="naive"` makes one plain forward pass for each variant. `engine="scheduled"` gives the same numbers,
-        within rounding, from less work: variants begin at the first block and position that differ, many in one pass;
-        what it can't do is left to the naive engine, and the result says why. `without` names parts of the schedule to
-        switch off: "depth", "position", "noop", "stagger". `batch` limits the examples in one pass. Who listens to
-        `assay.core.progress` hears how many variants are done.
+        `engine="scheduled"`: variants begin at the first block and position that differ, many in one pass; what it
+        can't do is left to the naive engine, and the result says why. `engine="naive"`: one plain forward pass for each
+        variant; the same numbers within rounding. `without` names parts of the schedule to switch off: "depth",
+        "position", "noop", "stagger", "together", "head_out". `batch` limits the examples in one pass, `memory` what
+        batches of variants may take ("4GiB", or a fraction of what is free). Who listens to `assay.core.progress` hears
+        how many variants are done.
         """
         if engine == "scheduled":
-            return measure_scheduled(self.network, experiment, batch=batch, without=without)
+            return measure_scheduled(self.network, experiment, batch=batch, without=without, memory=memory)
         if engine != "naive":
-            raise ExperimentError(f"there is no engine {engine!r}: expected 'naive' or 'scheduled'.")
+            raise ExperimentError(f"there is no engine {engine!r}: expected 'scheduled' or 'naive'.")
         return measure(self.network, experiment, batch=batch)
 
-    def explain(self, experiment: Experiment, *, batch: int | None = None) -> Explanation:
-        """What `measure` will do, before it does it: a table of passes, rows and token-layers."""
-        return explain(self.network, experiment, batch=batch)
+    def explain(
+        self,
+        experiment: Experiment,
+        *,
+        engine: Literal["scheduled", "naive"] = "scheduled",
+        batch: int | None = None,
+        without: Collection[str] = (),
+        memory: str | float | None = None,
+    ) -> Explanation:
+        """What `measure` will do, before it does it: its passes, token-layers, operations, seconds and memory."""
+        return explain(self.network, experiment, engine=engine, asked=Asked.of(batch, without, memory))
 
     def gradients(
         self,

@@ -15,6 +15,7 @@ from torch import Tensor
 from assay.core.progress import report
 from assay.core.provenance import Cost, Provenance
 from assay.core.result import Result
+from assay.engine.costs import Costs
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import batch_size, groups
 from assay.engine.run_result import kept_by_captures
@@ -62,6 +63,7 @@ def measure(network: Network, experiment: Experiment, *, batch: int | None = Non
         token_layers=tally.tokens * depth,
         seconds=time.perf_counter() - started,
         backward_passes=tally.backward,
+        flops=Costs(network, network.structure.main_chain).plain(tally.tokens, tally.pairs),
     )
     return Result(table.dataset(), provenance(network, experiment, prompts), cost)
 

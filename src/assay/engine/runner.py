@@ -40,7 +40,15 @@ class Tally:
     passes: int = 0
     rows: int = 0
     tokens: int = 0
+    pairs: int = 0
+    """Pairs of a token and one that is not after it, over all prompts."""
     backward: int = 0
+
+    def plain(self, rows: int, tokens: int) -> None:
+        """So many prompts of so many tokens were computed."""
+        self.rows += rows
+        self.tokens += rows * tokens
+        self.pairs += rows * tokens * (tokens + 1) // 2
 
 
 @dataclass
@@ -108,8 +116,7 @@ class Runner:
         scope = self.scope(run, 0 if extra is None else extra.shape[1])
         attached = list(attach)
         self.tally.passes += 1
-        self.tally.rows += len(self.rows)
-        self.tally.tokens += len(self.rows) * scope.tokens
+        self.tally.plain(len(self.rows), scope.tokens)
         return forward(
             self.network, inputs, self.changes(run.edits, scope), keep, gradients=bool(attached), attach=attached
         )

@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from assay.core.sites import SiteName
 from assay.engine.changes import Sources
-from assay.engine.schedule.base import Base
 from assay.engine.schedule.joint import same_so_far
 from assay.engine.select import Scope, edited_examples, head_axis, position_axis
 from assay.experiments.edits import Edit
@@ -49,17 +47,19 @@ class Departures:
 
     network: Network
     chain: Chain
-    base: Base
+    inputs: Mapping[str, Any]
+    kept: Mapping[Site, Tensor] | None
+    """What the unchanged pass has at sites; None before it was made: then places are told from the tokens alone."""
     scope: Scope
     sources: Sources
     fixed: frozenset[str]
-    """Runs whose values are known now."""
-    plain: Mapping[str, Base] = field(default_factory=dict)
-    """The unchanged passes of runs without edits."""
+    """Runs whose values are known before the variants'."""
+    plain: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The inputs of runs without edits."""
     skip_equal: bool = True
     by_position: bool = True
     by_depth: bool = True
-    _compared: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
+    _compared: dict[tuple[str, Site], Tensor | None] = field(default_factory=dict)
     _changed: dict[tuple[str, Site, Any], list[list[bool]]] = field(default_factory=dict)
     _places: dict[tuple[int | str | None, int], Sequence[int]] = field(default_factory=dict)
 
@@ -105,7 +105,7 @@ class Departures:
 
     def _comparison(self, edit: Edit, site: Site) -> list[list[bool]] | None:
         """Which positions a patch changes, for each example; None when that is not known."""
-        if not self.skip_equal or not comparable(edit) or site not in self.base.kept.sites:
+        if not self.skip_equal or not comparable(edit) or (self.kept is not None and site not in self.kept):
             return None
         assert isinstance(edit, Patch | Freeze)
         if edit.source not in self.fixed or not same_places(edit, self.scope, self.sources.scope_of(edit.source)):
@@ -119,7 +119,7 @@ class Departures:
             different = self._different(edit.source, site)
             if different is None:
                 return None
-            if heads is not None:
+            if heads is not None and different.ndim > heads:
                 index = resolve_indices(edit.head, size=different.shape[heads], axis="head")
                 different = different[:, :, index].any(-1)
             if heads is not None and not isinstance(head, int | tuple | None):
@@ -130,19 +130,23 @@ class Departures:
     def _different(self, source: str, site: Site) -> Tensor | None:
         """Where a source's value is another one, [batch, pos] or [batch, pos, head]."""
         if (source, site) not in self._compared:
-            here, there = self.base.kept.sites[site], self.sources.value(source, site)
-            if here.shape != there.shape:
-                return None
-            self._compared[source, site] = (here != there).any(-1) & self._may_differ(source, here.ndim - 1)
+            may = self._may_differ(source)
+            if self.kept is None:
+                self._compared[source, site] = may
+            else:
+                here, there = self.kept[site], self.sources.value(source, site)
+                differs = None if here.shape != there.shape else (here != there).any(-1).cpu()
+                if differs is not None and may is not None:
+                    differs &= may.reshape(*may.shape, *(1,) * (differs.ndim - 2))
+                self._compared[source, site] = differs
         return self._compared[source, site]
 
-    def _may_differ(self, source: str, axes: int) -> Tensor:
-        """Where a causal model's passes can differ at all, told from the tokens, [batch, pos, 1, …]."""
-        other = self.plain.get(source)
-        same = None if other is None or not self.by_position else same_so_far(self.base.inputs, other.inputs)
-        if same is None:
-            return torch.ones((1,) * axes, dtype=torch.bool)
-        return ~same.reshape(*same.shape, *(1,) * (axes - 2)).to(self.base.stream[0].device)
+    def _may_differ(self, source: str) -> Tensor | None:
+        """Where a causal model's passes can differ at all, told from the tokens, [batch, pos]; None where it is not."""
+        if source not in self.plain or not self.by_position:
+            return None
+        same = same_so_far(self.inputs, self.plain[source])
+        return None if same is None else ~same.cpu()
 
 
 def entry(site: Site, chain: Chain) -> int:

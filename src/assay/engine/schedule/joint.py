@@ -27,15 +27,13 @@ def base_passes(
     chain: Chain,
     inputs: Mapping[str, Mapping[str, Any]],
     keep: Mapping[str, Iterable[Site]],
+    groups: Iterable[Sequence[str]],
     *,
     eager: bool,
-    together: bool,
-) -> tuple[dict[str, Base], int]:
-    """The unchanged pass of every input by name, and how many native passes that took."""
+) -> dict[str, Base]:
+    """The unchanged pass of every input by name; those of a group share a native pass."""
     found: dict[str, Base] = {}
-    passes = 0
-    for names in _joined(inputs, keep, together=together):
-        passes += 1
+    for names in groups:
         if len(names) == 1:
             found[names[0]] = base_pass(network, chain, inputs[names[0]], keep[names[0]], eager=eager)
             continue
@@ -47,10 +45,10 @@ def base_passes(
             end = start + len(inputs[name]["input_ids"])
             found[name] = _part(whole, slice(start, end), inputs[name])
             start = end
-    return found, passes
+    return found
 
 
-def _joined(
+def joined(
     inputs: Mapping[str, Mapping[str, Any]], keep: Mapping[str, Iterable[Site]], *, together: bool
 ) -> list[list[str]]:
     """Names of inputs that share a pass."""
