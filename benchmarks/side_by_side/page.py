@@ -39,6 +39,27 @@ def described(result: dict[str, Any]) -> str:
     )
 
 
+def corpus_table(result: dict[str, Any]) -> str:
+    """The capture of a corpus: a row for each piece of work, a column for each library; tokens a second beside it."""
+    machine, rows = result["machine"], result["rows"]
+    libraries = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    lines = [
+        f"{machine['cores']} cores ({machine['processor']}), {machine['threads']} threads, no accelerator; load average "
+        f"{machine['load_1_min']} before and {machine['load_1_min_after']} after; {result['tokens']:,} tokens in documents "
+        f"of {result['context']}, {result['batch']} in a pass; "
+        f"{'wall-clock time' if result['clock'] == 'wall' else 'processor time of the process'}. {libraries}.",
+        "",
+    ]
+    names = list(dict.fromkeys(name for row in rows.values() for name in row["timings"]))
+    lines += ["| | " + " | ".join("plain again" if n == "baseline" else n for n in names) + " |"]
+    lines += ["|---" * (len(names) + 1) + "|"]
+    for title, row in rows.items():
+        lines.append("| " + " | ".join([title, *(cell(row["timings"].get(n)) for n in names)]) + " |")
+        speeds = [f"{row['tokens'] / row['timings'][n]['seconds']:,.0f}" for n in names]
+        lines.append("| most tokens a second | " + " | ".join(speeds) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def write_into(page: Path, text: str, name: str) -> None:
     """Replace what stands between `<!-- name -->` and `<!-- end of name -->`."""
     whole = page.read_text(encoding="utf-8")

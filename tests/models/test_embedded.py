@@ -1,7 +1,6 @@
 """The embedded model itself is loaded once; what the cache does when it is damaged is tried on a tiny stand-in."""
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.models.tiny import tiny_llama, tiny_tokenizer
 
+from assay.core.cache import cache_folder
 from assay.core.errors import LoadError
 from assay.models import embedded
-from assay.models.embedded import cache_folder
 from assay.models.fingerprint import fingerprint
 from assay.models.loading import load_native
 from assay.models.source import Loaded, Request, Source
@@ -167,12 +166,3 @@ def test_two_copies_of_the_model_are_independent(unpacked: list[int]) -> None:
     two = load_native()
     assert two.fingerprint != fingerprint(one.native)
     assert len(unpacked) == 1
-
-
-def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", "~/somewhere")
-    assert cache_folder() == Path.home() / "somewhere"
-    monkeypatch.delenv("ASSAY_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert cache_folder() == Path("/xdg/assay")

@@ -18,6 +18,7 @@ from assay import __version__
 from assay.app.commands.explain import explain
 from assay.app.commands.load import load
 from assay.app.commands.run import run as run_experiment
+from assay.app.commands.store import store
 from assay.app.commands.study import study
 from assay.core.errors import AssayError
 
@@ -34,6 +35,7 @@ app.command("load")(load)
 app.command("run")(run_experiment)
 app.command("explain")(explain)
 app.add_typer(study, name="study")
+app.add_typer(store, name="store")
 
 
 def _print_version(asked: bool) -> None:

@@ -10,7 +10,7 @@ Cost: one pass over the prompt and one token per step, with a cache; without, on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -24,7 +24,7 @@ from assay.engine.changes import bind
 from assay.engine.hooks import Action, Change, Tapping
 from assay.engine.passes import check_length, on_device
 from assay.engine.prepare import checked, prompts_of
-from assay.engine.rows import groups
+from assay.engine.rows import groups, own_rows
 from assay.engine.runner import Runner, executed, needed_sites
 from assay.engine.select import Scope
 from assay.engine.source_means import source_means
@@ -118,7 +118,7 @@ def generate(
     checked(network, experiment, prompts)
     if not hasattr(network.native, "generate"):
         raise ExperimentError("this model cannot generate: it is no transformers model with a generate method.")
-    _refuse_uncacheable(network, run.edits, sampling)
+    refuse_uncacheable(network, run.edits, sampling)
     order = executed(experiment)
     runs = {name: experiment.run(name) for name in order}
     needed, means = needed_sites(network, experiment, [runs]), source_means(network, experiment, prompts, [runs])
@@ -135,7 +135,8 @@ def generate(
     return Generation(prompts["input"], ordered, texts)
 
 
-def _refuse_uncacheable(network: Network, edits: Sequence[Edit], sampling: Sampling) -> None:
+def refuse_uncacheable(network: Network, edits: Sequence[Edit], sampling: Sampling) -> None:
+    """Raise ExperimentError for edits that would mean something else with a cache than without one."""
     for edit in edits:
         if sampling.use_cache and any(site.name.name in _CACHED for site in network.sites_named(edit.site)):
             raise ExperimentError(
@@ -145,12 +146,38 @@ def _refuse_uncacheable(network: Network, edits: Sequence[Edit], sampling: Sampl
 
 
 def _generate_group(runner: Runner, run: Run, rows: Sequence[int], sampling: Sampling) -> list[tuple[int, ...]]:
-    network, prompts = runner.network, runner.prompts[run.input]
+    out, start = native_output(runner, run, rows, sampling)
+    return [until_end(row, runner.network) for row in out[:, start:].tolist()]
+
+
+def native_output(
+    runner: Runner, run: Run, rows: Sequence[int], sampling: Sampling, **settings: Any
+) -> tuple[Any, int]:
+    """What the native `generate` gives for examples of one length under a run's edits, and how many tokens of it are
+    the prompt. The runs that edits take values from must have been made."""
+    network = runner.network
     scope = _Moving(runner.scope(run))
     changes = [
         (site, scope.follow(edit, site, runner)) for edit in run.edits for site in network.sites_named(edit.site)
     ]
-    inputs = on_device(network, prompts.inputs(list(rows)))
+    inputs, chosen = native_arguments(runner, run, rows, sampling, [site for site, _ in changes])
+    with (
+        torch.random.fork_rng(devices=[]),
+        Tapping(network, [Action(s, change=c) for s, c in changes]),
+        scope.watching(network.native),
+        torch.no_grad(),
+    ):
+        torch.manual_seed(native_seed(sampling.seed))
+        out = network.native.generate(**inputs, **chosen, **settings)  # type: ignore[operator]
+    return out, 0 if _encoder_decoder(network.native) else inputs["input_ids"].shape[1]
+
+
+def native_arguments(
+    runner: Runner, run: Run, rows: Sequence[int], sampling: Sampling, edited: Iterable[Site]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Inputs and settings for the native `generate` of examples of one length, under edits at the sites `edited`."""
+    network, prompts = runner.network, runner.prompts[run.input]
+    inputs = on_device(network, prompts.inputs(own_rows(prompts, rows)))
     inputs.pop("use_cache", None)
     if not _encoder_decoder(network.native):
         check_length(network, inputs.get("input_ids"), sampling.max_new_tokens - 1)
@@ -160,16 +187,25 @@ def _generate_group(runner: Runner, run: Run, rows: Sequence[int], sampling: Sam
     generation = getattr(network.native, "generation_config", None)
     if getattr(generation, "pad_token_id", None) is None:
         settings["pad_token_id"] = _first(getattr(generation, "eos_token_id", None))
-    with (
-        torch.random.fork_rng(devices=[]),
-        Tapping(network, [Action(s, change=c) for s, c in changes]),
-        scope.watching(network.native),
-        torch.no_grad(),
-    ):
-        torch.manual_seed(child_seed(sampling.seed, "generate") % 2**31)
-        out = network.native.generate(**inputs, **settings)  # type: ignore[operator]
-    start = 0 if _encoder_decoder(network.native) else inputs["input_ids"].shape[1]
-    return [_until_end(row, network) for row in out[:, start:].tolist()]
+    if network.takes("logits_to_keep") and _all_positions(network, run, edited):
+        settings["logits_to_keep"] = 0  # native code would compute the last ones only, and positions count them all
+    return inputs, settings
+
+
+def _all_positions(network: Network, run: Run, edited: Iterable[Site]) -> bool:
+    """Whether edits need positions that native code leaves out of a prompt's pass: at the logits, and in layers that
+    read other layers' keys and values, where only the last position is of use."""
+    config: Any = getattr(network.native, "config", None)
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    partly = any(edit.pos is not None or edit.step is not None for edit in run.edits)
+    return any(site.name.name == "logits" for site in edited) or (
+        partly and bool(getattr(text, "num_kv_shared_layers", 0))
+    )
+
+
+def native_seed(seed: int) -> int:
+    """What torch's own generator is seeded with for one call of the native `generate`."""
+    return child_seed(seed, "generate") % 2**31
 
 
 class _Moving:
@@ -207,7 +243,8 @@ class _Moving:
         return change
 
 
-def _until_end(row: list[int], network: Network) -> tuple[int, ...]:
+def until_end(row: list[int], network: Network) -> tuple[int, ...]:
+    """A row of new tokens up to its end token, which stays."""
     end = getattr(getattr(network.native, "generation_config", None), "eos_token_id", None)
     ends = set(end if isinstance(end, list) else [end])
     stop = next((i + 1 for i, token in enumerate(row) if token in ends), len(row))

@@ -16,9 +16,11 @@ from assay.core.result import Result
 from assay.core.sites import SiteName
 from assay.engine.explain import Explanation, explain
 from assay.engine.generate import Generation, Sampling, generate
+from assay.engine.generation.sweep import SweepSettings, generate_sweep
 from assay.engine.gradients import gradients
-from assay.engine.harvest import Harvest, Rules, harvest
+from assay.engine.harvest import Harvest, MoreRules, Rules, harvest
 from assay.engine.hooks import Action, Tapping
+from assay.engine.load import load as load
 from assay.engine.naive import measure
 from assay.engine.run_result import RunResult, run_once
 from assay.engine.schedule.measure import Asked
@@ -27,11 +29,8 @@ from assay.experiments.captures import Capture
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
-from assay.experiments.positions import Slice
-from assay.models.loading import load_native
 from assay.models.network import Network
 from assay.models.prompts import Prompts, tokenise
-from assay.models.source import More
 from assay.models.structure import Site
 
 
@@ -206,6 +205,25 @@ class Model:
         chosen = Sampling.of(max_new_tokens=max_new_tokens, temperature=temperature, **sampling)
         return generate(self.network, inputs, edits=edits, sources=sources, sampling=chosen)
 
+    def generate_sweep(
+        self,
+        inputs: Any,
+        edits: Edit | Sequence[Edit],
+        *,
+        over: Any = None,
+        max_new_tokens: int = 20,
+        temperature: float = 0.0,
+        seed: int | Sequence[int] = 0,
+        **more: Unpack[SweepSettings],
+    ) -> Result:
+        """Continue prompts under every variant of edits along the axes `over`, as rows of batches with a cache.
+
+        Gives `tokens` (−1 after the end), `logprob` and `text` along the axes. Each row is what `generate` gives its
+        prompt alone with the same seed; several seeds make an axis. `docs/generation.md` says what is shared.
+        """
+        asked = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+        return generate_sweep(self.network, inputs, edits, over=over, **asked, **more)  # type: ignore[arg-type]
+
     def harvest(
         self,
         corpus: Iterable[Any],
@@ -214,17 +232,16 @@ class Model:
         to: str | Path | None = None,
         pos: Any = None,
         dtype: str = "float32",
-        **rules: int,
+        **rules: Unpack[MoreRules],
     ) -> Harvest:
         """Activations at sites over a corpus of texts or token lists, in memory or as shards in the folder `to`.
 
         Documents are cut into pieces of at most `context` tokens; `pos` says which positions of each piece are kept
-        (`slice(1, None)` leaves out an attention sink at the first). Other rules: `batch` pieces in one pass,
-        `documents_per_shard`. With `to`, the same call after an interruption goes on where it stopped.
+        (`slice(1, None)` leaves out an attention sink at the first). `statistics=("mean", "covariance", "norm", "top")`
+        sums up on the fly, with `activations=False` nothing else is kept; `MoreRules` tells of the other rules. With
+        `to`, the same call after an interruption goes on where it stopped. Cost: a forward pass up to the last site.
         """
-        names = (sites,) if isinstance(sites, str) else tuple(sites)
-        place = Slice(start=pos.start, stop=pos.stop, step=pos.step) if isinstance(pos, slice) else pos
-        return harvest(self.network, corpus, Rules.of(names, place, dtype, **rules), to=to)
+        return harvest(self.network, corpus, Rules.of(sites, pos, dtype, **rules), to=to)
 
     @contextmanager
     def hooked(self, functions: Mapping[str, Callable[[Tensor], Tensor | None]]) -> Iterator[nn.Module]:
@@ -245,35 +262,3 @@ class Model:
         named = [(site, fn) for name, fn in functions.items() for site in self.network.sites_named(name)]
         with Tapping(self.network, [Action(site, change=changing(fn)) for site, fn in named]):
             yield self.native
-
-
-def load(
-    what: str | Path | nn.Module | None = None,
-    *,
-    revision: str | None = None,
-    dtype: str | torch.dtype | None = None,
-    device: str | torch.device | None = None,
-    device_map: Any = None,
-    quantization: Any = None,
-    trust_remote_code: bool = False,
-    inputs: Mapping[str, Any] | None = None,
-    **more: Unpack[More],
-) -> Model:
-    """A model with its sites. Without arguments: the embedded SmolLM2-135M-Instruct.
-
-    `what` is a hub id, a local folder, a GGUF file, a `PreTrainedModel` or any `nn.Module`; for a module of your own,
-    give `inputs` for one forward pass so that its sites can be found (without, only native sites exist). The other
-    options say how weights are loaded: `assay.models.loading.load_native` tells of each. `trust_remote_code` runs the
-    repository's own Python code, which can do anything that you can do.
-    """
-    loaded = load_native(
-        what,
-        revision=revision,
-        dtype=dtype,
-        device=device,
-        device_map=device_map,
-        quantization=quantization,
-        trust_remote_code=trust_remote_code,
-        **more,
-    )
-    return Model(Network.of(loaded, inputs))

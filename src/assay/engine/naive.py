@@ -7,8 +7,9 @@ examples of a group as rows of a batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
@@ -21,6 +22,8 @@ from assay.engine.rows import batch_size, groups
 from assay.engine.run_result import kept_by_captures
 from assay.engine.runner import Runner, Tally, executed, needed_sites
 from assay.engine.source_means import source_means
+from assay.engine.store.journal import Group, Journal
+from assay.engine.store.through import AnyStore, through
 from assay.engine.table import Table
 from assay.experiments.expand import Variant, axes, expand
 from assay.experiments.experiment import Experiment
@@ -33,8 +36,24 @@ from assay.models.structure import Site
 ENGINE = "naive, one plain forward pass for each variant"
 
 
-def measure(network: Network, experiment: Experiment, *, batch: int | None = None) -> Result:
-    """Run an experiment and label its numbers. `batch` is the most examples in one pass (None: a whole group)."""
+def measure(
+    network: Network, experiment: Experiment, *, batch: int | None = None, store: AnyStore | None = None
+) -> Result:
+    """Run an experiment and label its numbers. `batch` is the most examples in one pass (None: a whole group).
+
+    With a `store`, what is there is read, and what is not is kept there as it is finished.
+    """
+    return through(
+        store,
+        network,
+        experiment,
+        engine="naive",
+        make=lambda journal: compute(network, experiment, batch=batch, journal=journal),
+    )
+
+
+def compute(network: Network, experiment: Experiment, *, batch: int | None, journal: Journal) -> Result:
+    """Make what the journal does not have, and tell it what is finished."""
     started = time.perf_counter()
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
@@ -43,21 +62,43 @@ def measure(network: Network, experiment: Experiment, *, batch: int | None = Non
     tally = Tally()
     plan = _plan(network, experiment, prompts, variants, batch, tally)
     table = Table(experiment, axes(experiment, facts))
-    total, done = len(variants) * len(plan.groups), 0
-    for rows in plan.groups:
-        runner = Runner(network, experiment, prompts, rows, plan.means, plan.needed, tally)
-        for name in plan.fixed:
-            runner.make(name, experiment.run(name))
-        record(table, runner, {name: experiment.run(name) for name in plan.fixed}, ())
-        for variant in variants:
-            runs = plan.runs(variant)
-            for name in plan.varying:
-                runner.make(name, runs[name])
-            record(table, runner, runs, variant.index)
-            done += 1
-            report(done, total)
-    depth = max(network.structure.depth.values(), default=0)
-    cost = Cost(
+    spent = partial(_cost, tally, max(network.structure.depth.values(), default=0), started)
+    journal.open(table, [variant.index for variant in variants], plan.groups, spent=spent)
+    for number, rows in enumerate(plan.groups):
+        group = journal.group(rows)
+        for done in _group(
+            plan, table, Runner(network, experiment, prompts, rows, plan.means, plan.needed, tally), group
+        ):
+            report(number * len(variants) + done, len(plan.groups) * len(variants))
+    return Result(table.dataset(), provenance(network, experiment, prompts), spent())
+
+
+def _group(plan: _Plan, table: Table, runner: Runner, group: Group) -> Iterator[int]:
+    """What is left to do for one group of examples; yields how many variants are done."""
+    if group.finished:
+        yield len(group.finished)
+    if group.complete:
+        return
+    fixed = {name: plan.experiment.run(name) for name in plan.fixed}
+    for name, run in fixed.items():
+        runner.make(name, run)
+    if not group.fixed:
+        record(table, runner, fixed, ())
+        group.commit(fixed=True)
+    for number, variant in enumerate(plan.variants):
+        if number in group.finished:
+            continue
+        runs = plan.runs(variant)
+        for name in plan.varying:
+            runner.make(name, runs[name])
+        record(table, runner, runs, variant.index)
+        group.commit([number])
+        yield len(group.finished)
+
+
+def _cost(tally: Tally, depth: int, started: float) -> Cost:
+    """What was computed so far."""
+    return Cost(
         passes=tally.passes,
         rows=tally.rows,
         token_layers=tally.tokens * depth,
@@ -65,12 +106,12 @@ def measure(network: Network, experiment: Experiment, *, batch: int | None = Non
         backward_passes=tally.backward,
         flops=Costs(network, network.structure.main_chain).plain(tally.tokens, tally.pairs),
     )
-    return Result(table.dataset(), provenance(network, experiment, prompts), cost)
 
 
 @dataclass(frozen=True)
 class _Plan:
     experiment: Experiment
+    variants: Sequence[Variant]
     groups: list[list[int]]
     means: Mapping[tuple[str, Site, bool], Tensor]
     needed: Mapping[str, set[Site]]
@@ -95,6 +136,7 @@ def _plan(
     used = list(dict.fromkeys(experiment.run(name).input for name in order))
     return _Plan(
         experiment,
+        variants,
         groups(prompts, used, at_most=batch_size(experiment, batch)),
         source_means(network, experiment, prompts, every, tally),
         needed_sites(network, experiment, every),

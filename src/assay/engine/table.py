@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,25 @@ Captured = Iterable[tuple[str, Site, Tensor]]
 """What the captures of a run have kept: (label, site, tensor)."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Cell:
+    """The values of one variable of one variant (`index` is empty where nothing varies) for some examples."""
+
+    label: str
+    index: tuple[int, ...]
+    rows: Sequence[int]
+    values: Tensor
+    dims: tuple[str, ...]
+
+
 class Table:
-    """Numbers by variable and place."""
+    """Numbers by variable and place. `hear` is told of every cell that comes from the engine."""
 
     def __init__(self, experiment: Experiment, along: Mapping[str, list[int | float | str]]) -> None:
         self.experiment, self.along = experiment, along
         self.parts: dict[str, dict[tuple[int, ...], list[tuple[Sequence[int], Tensor]]]] = {}
         self.dims: dict[str, tuple[str, ...]] = {}
+        self.hear: Callable[[Cell], None] | None = None
 
     def metric(self, label: str, index: tuple[int, ...], rows: Sequence[int], values: Tensor) -> None:
         """A metric of one variant (`index` is its place; empty for runs that do not vary) for some examples."""
@@ -53,13 +66,24 @@ class Table:
         ragged: int | None = None,
     ) -> None:
         inner = tuple(f"{d}_" if d in self.along and d != "example" else d for d in dims[: values.ndim])
-        self.dims[label] = ((*self.along, *inner) if index else inner) if self.along else inner
-        self.parts.setdefault(label, {}).setdefault(index, []).append((rows, values.detach().cpu()))
+        cell = Cell(label, index, rows, values.detach().cpu(), (*self.along, *inner) if index else inner)
+        self.place(cell)
+        if self.hear is not None:
+            self.hear(cell)
+
+    def place(self, cell: Cell) -> None:
+        """Put a cell where it belongs."""
+        self.dims[cell.label] = cell.dims
+        self.parts.setdefault(cell.label, {}).setdefault(cell.index, []).append((cell.rows, cell.values))
 
     def dataset(self) -> xarray.Dataset:
-        """All variables with their coordinates and reductions over examples done as the metrics ask."""
+        """All variables with their coordinates and reductions over examples done as the metrics ask.
+
+        What does not vary comes first, whichever was placed first: a run that goes on from a store has it in any order.
+        """
         reductions = {m.name or m.kind: m.reduce_examples for m in self.experiment.metrics}
-        variables = _apart({label: self._variable(label, reductions.get(label, "none")) for label in self.parts})
+        labels = sorted(self.parts, key=lambda label: () not in self.parts[label])
+        variables = _apart({label: self._variable(label, reductions.get(label, "none")) for label in labels})
         used = {d for v in variables.values() for d in v.dims}
         return xarray.Dataset(variables, coords={name: values for name, values in self.along.items() if name in used})
 

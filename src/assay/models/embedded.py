@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from assay.core.cache import cache_folder
 from assay.core.codec import pretty
 from assay.core.errors import LoadError, StorageError
 from assay.core.files import atomic_folder, remove_folder
@@ -60,17 +59,6 @@ def embedded_file() -> Path:
         if (path := Path(folder) / FILE).is_file():
             return path
     raise LoadError(f"The embedded model {NAME} is not installed: {INSTALL}")
-
-
-def cache_folder() -> Path:
-    """`ASSAY_CACHE`, or `assay` in the platform's folder for caches."""
-    if named := os.environ.get("ASSAY_CACHE"):
-        return Path(named).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "assay"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "assay" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay"
 
 
 @dataclass(frozen=True)

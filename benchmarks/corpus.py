@@ -1,0 +1,85 @@
+"""Capturing a corpus, as a multiple of a plain forward pass that ends after the last layer that is needed.
+
+    python benchmarks/corpus.py [--tokens 200000] [--chunk 4096] [--context 256] [--threads 2] [--json results.json]
+
+The rows: the residual stream after every layer, and after the middle one alone. What is captured is added up to a mean
+for each site. The corpus is cut into chunks; in every round each library runs one, in a new order, and is compared with
+plain passes before and after it. So the ratios are of the same moment, whatever else the machine does. The model is the
+embedded one in float32. Before anything is timed, the means that all libraries find are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from side_by_side.contestants import quiet
+from side_by_side.corpora import contestants, plain
+from side_by_side.machine import machine, versions
+from side_by_side.page import corpus_table, write_into
+from side_by_side.rounds import Clock, measure
+
+import assay
+
+TOLERANCE = 1e-4  # of each mean's largest entry: TransformerLens uses another attention kernel
+
+
+def same(works: dict[str, Any]) -> None:
+    """Stop if a rival's means are not assay's."""
+    reference = works["assay"]()
+    for rival, work in works.items():
+        found = work()
+        for site, value in reference.items():
+            difference = float((found[site] - value).abs().max() / value.abs().max())
+            assert difference < TOLERANCE, f"{rival}, {site}: {difference:.1e} from assay"
+
+
+def compare(native: Any, layers: list[int], options: argparse.Namespace) -> dict[str, Any]:
+    """All libraries on one row."""
+    draw = torch.Generator().manual_seed(0)
+    shape = (options.chunk // options.context, options.context)
+    ids = torch.randint(0, native.config.vocab_size, shape, generator=draw)
+    works = contestants(native, ids, options.batch, layers)
+    same(works)
+    rounds = max(1, options.tokens // ids.numel())
+    timed = measure(plain(native, ids, options.batch, layers), works, rounds=rounds, clock=Clock(options.clock))
+    return {"tokens": ids.numel(), "rounds": rounds, "timings": {name: asdict(t) for name, t in timed.items()}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=200_000)
+    parser.add_argument("--chunk", type=int, default=4096, help="tokens of one round")
+    parser.add_argument("--context", type=int, default=256, help="tokens of a document")
+    parser.add_argument("--batch", type=int, default=8, help="documents in one pass")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path, help="put the table into this page")
+    options = parser.parse_args()
+    options.chunk = min(options.chunk, options.tokens)
+    torch.set_num_threads(options.threads)
+    quiet()
+    native: Any = assay.load().native
+    depth = native.config.num_hidden_layers
+    before = machine()
+    rows = {"after every layer": list(range(depth)), "after the middle layer": [depth // 2]}
+    found = {title: compare(native, layers, options) for title, layers in rows.items()}
+    result = {
+        "machine": {**before, "load_1_min_after": machine()["load_1_min"]}, "clock": options.clock,
+        "tokens": options.tokens, "context": options.context, "batch": options.batch,
+        "versions": versions("torch", "transformers", "transformer-lens", "nnsight"), "rows": found,
+    }  # fmt: skip
+    print(corpus_table(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.page:
+        write_into(options.page, corpus_table(result), "corpus")
+
+
+if __name__ == "__main__":
+    main()

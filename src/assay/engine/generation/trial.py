@@ -1,0 +1,162 @@
+"""Which parts of batched generation hold for a model: tried on it once, not believed.
+
+Two prompts of six tokens are continued by two, under edits at the first and last block and of new tokens only, all at once
+and one by one. A part with which tokens or log-probabilities differ is left out from then on, and results say so.
+Cost: about fifteen short passes, once for each model and process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from assay.core.errors import AssayError
+from assay.engine.generate import Sampling
+from assay.engine.generation.alone import alone
+from assay.engine.generation.batches import Batches
+from assay.engine.generation.decode import Row, Written
+from assay.engine.generation.departure import main_chain
+from assay.engine.generation.joining import RowAxes, recording, row_axes
+from assay.engine.generation.passes import UnsuitedError, Work
+from assay.engine.generation.prompts import PARTS
+from assay.engine.generation.row_edits import placed
+from assay.engine.prepare import prompts_of
+from assay.engine.runner import Runner
+from assay.experiments.experiment import Experiment
+from assay.experiments.given_edits import Scale
+from assay.experiments.inputs import Tokens
+from assay.experiments.positions import Slice
+from assay.experiments.runs import Run
+from assay.models.network import Network
+
+ROWS = "rows"
+"""Many rows in one batch: without it there are no other parts."""
+
+ALL = frozenset((ROWS, *PARTS))
+_ATTEMPTS = ((), ("depth",), ("position",), ("depth", "position"))
+_TOLERANCE = 1e-4
+"""Of log-probabilities, relative to the largest. Rounding stays near 1e-6; a wrong key or position is a large change."""
+_FAILURES = (
+    UnsuitedError, AssayError, RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError, AssertionError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts that hold, and why the others don't."""
+
+    parts: frozenset[str] = frozenset()
+    axes: RowAxes = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+_layouts: WeakKeyDictionary[nn.Module, Layout] = WeakKeyDictionary()
+
+
+def layout_of(network: Network) -> Layout:
+    """What holds for this model."""
+    if network.native not in _layouts:
+        _layouts[network.native] = _tried(network)
+    return _layouts[network.native]
+
+
+def _tried(network: Network) -> Layout:
+    if network.vocabulary is None or not network.takes("input_ids"):
+        return Layout(refused={ROWS: "it takes no token ids"})
+    refused: dict[str, str] = {}
+    try:
+        axes = _axes(network)
+        cases = [_Case(network, pos) for pos in (None, 3)]
+        expected = [case.alone() for case in cases]
+    except _FAILURES as error:
+        return Layout(refused={ROWS: _reason(error)})
+    for without in _ATTEMPTS:
+        layout = Layout(ALL - set(without), axes, {name: refused[name] for name in without})
+        try:
+            problem = next((p for case, e in zip(cases, expected, strict=True) if (p := case.differs(layout, e))), None)
+        except _FAILURES as error:
+            problem = _reason(error)
+        if problem is None:
+            return layout
+        refused = {**dict.fromkeys(PARTS, problem), **refused, ROWS: problem}
+    return Layout(refused={ROWS: refused[ROWS]})
+
+
+def _axes(network: Network) -> RowAxes:
+    chain = main_chain(network)
+    if chain is None:
+        return {}
+    seen = []
+    for rows in (2, 3):
+        found: dict[str, list[tuple[int, ...] | None]] = {}
+        ids = _ids(network, rows)
+        with recording(network, chain, found), torch.no_grad():
+            settings = {**Sampling(max_new_tokens=1).arguments(), "pad_token_id": 0}
+            network.native.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **settings)  # type: ignore[operator]
+        seen.append(found)
+    return row_axes(*seen)
+
+
+def _ids(network: Network, rows: int) -> torch.Tensor:
+    size = network.vocabulary or 1
+    ids = torch.randint(size // 2, size, (rows, 6), generator=torch.Generator().manual_seed(0))
+    return ids.to(next(network.native.parameters()).device)
+
+
+class _Case:
+    """Edits at a position of the prompt (None: everywhere) in two blocks, and one of new tokens only."""
+
+    def __init__(self, network: Network, pos: int | None) -> None:
+        self.network, self.sampling = network, Sampling(max_new_tokens=2)
+        chain = main_chain(network)
+        stack = None if chain is None else chain.stack
+        named = [s for s in network.structure.sites.values() if s.name.name == "resid_post" and s.name.stack == stack]
+        chosen = [named[0], named[-1]] if named else []
+        edits = [Scale(site=str(site), factor=-0.5, pos=pos) for site in chosen]
+        edits += [Scale(site=str(site), factor=-0.5, step=Slice(start=1)) for site in chosen[:1]]
+        self.runs = [Run(input="input", edits=(edit,)) for edit in edits] or [Run(input="input")]
+        tokens = Tokens(tokens=tuple(map(tuple, _ids(network, 2).tolist())))
+        self.experiment = Experiment(inputs={"input": tokens}, runs={"main": self.runs[0]}, main="main")
+        self.prompts = prompts_of(network, self.experiment)
+
+    def alone(self) -> Mapping[Row, Written]:
+        """One row of each variant, one by one."""
+        found: dict[Row, Written] = {}
+        for variant in range(len(self.runs)):
+            made = alone(
+                self._runner, [self.runs[variant]], [variant % 2], seeds=(0,), sampling=self.sampling, work=Work()
+            )
+            found[variant, variant % 2, 0] = made[0, 0, 0]
+        return found
+
+    def differs(self, layout: Layout, expected: Mapping[Row, Written]) -> str | None:
+        """What is wrong with the batch's rows, None when they agree."""
+        variants = [placed(self.network, run.edits) for run in self.runs]
+        batches = Batches(
+            self._runner([0, 1]), self.runs[0], variants, (0, 1), 64, layout.parts, layout.axes, Work()
+        )  # fmt: skip
+        found = batches.generate(self.sampling)
+        half = next(self.network.native.parameters()).dtype not in (torch.float32, torch.float64)
+        for row, wanted in expected.items():
+            if not half and found[row].tokens != wanted.tokens:
+                return "other tokens than one by one"
+            here, there = (torch.tensor(w.logprobs[: 1 if half else None]) for w in (found[row], wanted))
+            if not bool((here - there).abs().max() <= (0.05 if half else _TOLERANCE) * there.abs().max()):
+                return "other log-probabilities than one by one"
+        return None
+
+    def _runner(self, rows: Sequence[int]) -> Runner:
+        return Runner(self.network, self.experiment, self.prompts, rows)
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return (
+        f"{type(error).__name__}: {lines[0][:80] if lines else ''}"
+        if not isinstance(error, UnsuitedError)
+        else lines[0]
+    )
