@@ -25,6 +25,7 @@ from assay.engine.naive import measure
 from assay.engine.run_result import RunResult, run_once
 from assay.engine.schedule.measure import Asked
 from assay.engine.schedule.measure import measure as measure_scheduled
+from assay.engine.store.through import AnyStore
 from assay.experiments.captures import Capture
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
@@ -146,6 +147,7 @@ class Model:
         batch: int | None = None,
         without: Collection[str] = (),
         memory: str | float | None = None,
+        store: AnyStore | None = None,
     ) -> Result:
         """Run an experiment: labelled arrays with provenance and cost.
 
@@ -153,14 +155,15 @@ class Model:
         can't do is left to the naive engine, and the result says why. `engine="naive"`: one plain forward pass for each
         variant; the same numbers within rounding. `without` names parts of the schedule to switch off: "depth",
         "position", "noop", "stagger", "together", "head_out". `batch` limits the examples in one pass, `memory` what
-        batches of variants may take ("4GiB", or a fraction of what is free). Who listens to `assay.core.progress` hears
-        how many variants are done.
+        batches of variants may take ("4GiB", or a fraction of what is free). With a `store` (or its folder) what is there
+        is read, and what is not is kept as it is finished. Who listens to `assay.core.progress` hears how many variants
+        are done.
         """
         if engine == "scheduled":
-            return measure_scheduled(self.network, experiment, batch=batch, without=without, memory=memory)
+            return measure_scheduled(self.network, experiment, batch=batch, without=without, memory=memory, store=store)
         if engine != "naive":
             raise ExperimentError(f"there is no engine {engine!r}: expected 'scheduled' or 'naive'.")
-        return measure(self.network, experiment, batch=batch)
+        return measure(self.network, experiment, batch=batch, store=store)
 
     def explain(
         self,

@@ -62,7 +62,7 @@ def compute(network: Network, experiment: Experiment, *, batch: int | None, jour
     tally = Tally()
     plan = _plan(network, experiment, prompts, variants, batch, tally)
     table = Table(experiment, axes(experiment, facts))
-    spent = partial(_cost, tally, max(network.structure.depth.values(), default=0), started)
+    spent = partial(_cost, network, tally, started)
     journal.open(table, [variant.index for variant in variants], plan.groups, spent=spent)
     for number, rows in enumerate(plan.groups):
         group = journal.group(rows)
@@ -96,8 +96,9 @@ def _group(plan: _Plan, table: Table, runner: Runner, group: Group) -> Iterator[
         yield len(group.finished)
 
 
-def _cost(tally: Tally, depth: int, started: float) -> Cost:
+def _cost(network: Network, tally: Tally, started: float) -> Cost:
     """What was computed so far."""
+    depth = max(network.structure.depth.values(), default=0)
     return Cost(
         passes=tally.passes,
         rows=tally.rows,

@@ -16,9 +16,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from assay.core.cache import cache_folder
 from assay.core.errors import StorageError
 from assay.core.files import write_text
-from assay.models.embedded import cache_folder
 from assay.models.network import Network
 
 HEIGHTS = (8, 64, 512, 4096)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from torch import Tensor
 
+from assay.core.provenance import Cost, Estimate
 from assay.engine import naive
 from assay.engine.memory import ran_out
 from assay.engine.rows import own_rows
@@ -17,11 +19,12 @@ from assay.engine.schedule.base import Base, inside_attention
 from assay.engine.schedule.batch import Made, RowRun, VariantSources
 from assay.engine.schedule.departures import Departure
 from assay.engine.schedule.joint import base_passes
-from assay.engine.schedule.outline import PassPlan
+from assay.engine.schedule.outline import PassPlan, summed
 from assay.engine.schedule.plan import Plan
 from assay.engine.schedule.reading import measured, spread
 from assay.engine.schedule.values import Values
 from assay.engine.source_means import source_means
+from assay.engine.store.journal import Group
 from assay.engine.table import Table
 from assay.experiments.captures import Capture
 from assay.models.structure import Site
@@ -53,26 +56,48 @@ class Execution:
         )
         return f"scheduled, variants as rows from the first block that differs, {how}"
 
-    def group(self, rows: list[int], table: Table) -> Iterator[int]:
-        """All variants for a group of examples; yields how many are done."""
-        runner = Runner(
-            self.plan.network, self.plan.experiment, self.plan.prompts, rows, self.means, self.plan.kept, self.tally
+    @property
+    def estimate(self) -> Estimate:
+        """What was planned of all groups so far."""
+        work = summed(self.passes)
+        tokens = sum(p.token_layers for p in self.passes)
+        return Estimate(token_layers=tokens, flops=work.flops, seconds=work.seconds, peak_bytes=work.bytes)
+
+    def cost(self, started: float) -> Cost:
+        """What was computed so far."""
+        tally, plan = self.tally, self.plan
+        return Cost(
+            passes=tally.passes,
+            rows=tally.rows,
+            token_layers=tally.tokens * len(plan.chain) + self.token_layers,
+            seconds=time.perf_counter() - started,
+            flops=self.flops + plan.costs.plain(tally.tokens, tally.pairs),
         )
+
+    def group(self, group: Group, rows: list[int], table: Table) -> Iterator[int]:
+        """What is left to do for a group of examples; yields how many variants are done."""
+        plan = self.plan
+        if group.finished:
+            yield len(group.finished)
+        if group.complete:
+            return
+        runner = Runner(plan.network, plan.experiment, plan.prompts, rows, self.means, plan.kept, self.tally)
         bases = self._bases(runner)
-        plain = self.plan.plain()
-        for name in self.plan.fixed:
-            run = self.plan.experiment.run(name)
-            if name in plain:
+        for name in plan.fixed:
+            run = plan.experiment.run(name)
+            if name in plan.plain():
                 runner.kept[name] = bases[run.input].kept
             else:
                 runner.make(name, run)
-                self.passes.append(self.plan.fixed_pass(name, runner))
-        naive.record(table, runner, {name: self.plan.experiment.run(name) for name in self.plan.fixed}, ())
-        flat = self._flat(bases[self.plan.experiment.run(name).input] for name in self.plan.varying)
+                self.passes.append(plan.fixed_pass(name, runner))
+        if not group.fixed:
+            naive.record(table, runner, {name: plan.experiment.run(name) for name in plan.fixed}, ())
+            group.commit(fixed=True)
+        flat = self._flat(bases[plan.experiment.run(name).input] for name in plan.varying)
         unchanged = self._unchanged(runner, bases)
-        departures = self.plan.departures(runner, {name: base.inputs for name, base in bases.items()}, bases, flat=flat)
-        batches = list(self.plan.batches(departures, runner))
-        self.passes += self.plan.planned(batches, departures, runner, flat=flat)
+        departures = plan.departures(runner, {name: base.inputs for name, base in bases.items()}, bases, flat=flat)
+        batches = list(plan.batches(departures, runner, but=group.finished))
+        self.passes += plan.planned(batches, departures, runner, flat=flat)
         while batches:
             chunk = batches.pop(0)
             try:
@@ -83,11 +108,12 @@ class Execution:
                 self.halved += 1
                 batches[:0] = [chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]]
                 continue
-            for name in self.plan.varying:
+            for name in plan.varying:
                 self.token_layers += made[name].token_layers
                 self.flops += made[name].flops
                 self._record(name, chunk, runner, made[name], unchanged, table)
-            yield len(chunk)
+            group.commit(chunk)
+            yield len(group.finished)
 
     def _make(
         self,

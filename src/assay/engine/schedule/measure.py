@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,7 +18,6 @@ from torch import nn
 
 from assay.core.errors import ExperimentError, nearest
 from assay.core.progress import listening, report
-from assay.core.provenance import Cost, Estimate
 from assay.core.result import Result
 from assay.engine import naive
 from assay.engine.costs import Costs
@@ -28,11 +28,12 @@ from assay.engine.runner import executed
 from assay.engine.schedule.execution import Execution
 from assay.engine.schedule.fitness import Fitness, fitness
 from assay.engine.schedule.meeting import CannotMeetError
-from assay.engine.schedule.outline import summed
 from assay.engine.schedule.plan import Plan
 from assay.engine.schedule.proof import Proof, proof
 from assay.engine.schedule.rewrites import at_z
 from assay.engine.speed import speed_of
+from assay.engine.store.journal import Journal
+from assay.engine.store.through import AnyStore, through
 from assay.engine.table import Table
 from assay.experiments.expand import Variant, axes, expand
 from assay.experiments.experiment import Experiment
@@ -72,6 +73,7 @@ def measure(
     batch: int | None = None,
     without: Collection[str] = (),
     memory: str | float | None = None,
+    store: AnyStore | None = None,
 ) -> Result:
     """Run an experiment on the schedule; by the naive engine, with the reason recorded, where the schedule can't.
 
@@ -80,18 +82,23 @@ def measure(
     batch is halved, and the result says so.
     """
     asked = Asked.of(batch, without, memory)
+    make = partial(_made, network, experiment, asked)
+    return through(store, network, experiment, engine="scheduled", make=make)
+
+
+def _made(network: Network, experiment: Experiment, asked: Asked, journal: Journal) -> Result:
     if not any(name in experiment.varying() for name in executed(experiment)):
-        return naive.measure(network, experiment, batch=batch)
+        return naive.compute(network, experiment, batch=asked.batch, journal=journal)
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
     planned = prepare(network, experiment, prompts, asked)
     refused = planned
     if not isinstance(planned, str):
         try:
-            return _scheduled(planned, asked)
+            return _scheduled(planned, asked, journal)
         except CannotMeetError as error:
             refused = str(error)
-    made = naive.measure(network, experiment, batch=batch)
+    made = naive.compute(network, experiment, batch=asked.batch, journal=journal)
     fact = f"the schedule could not be used: {refused}"
     return Result(made.data, made.provenance.with_facts(fact), made.cost)
 
@@ -150,7 +157,7 @@ def _tried(network: Network, experiment: Experiment, layout: Proof) -> tuple[Res
     plan = _plan(case, Fitness(network.structure.main_chain), layout, asked)
     plan.whole = None if layout.flat else "tried so"
     with listening(None):
-        return _scheduled(plan, asked), plan.whole
+        return _scheduled(plan, asked, Journal()), plan.whole
 
 
 @dataclass(frozen=True)
@@ -181,34 +188,19 @@ def split_of(plan: Plan, asked: Asked) -> list[list[int]]:
     return groups(plan.prompts, used, at_most=batch_size(plan.experiment, asked.batch))
 
 
-def _scheduled(plan: Plan, asked: Asked) -> Result:
+def _scheduled(plan: Plan, asked: Asked, journal: Journal) -> Result:
     started = time.perf_counter()
     network, experiment, prompts = plan.network, plan.experiment, plan.prompts
     execution = Execution(plan)
     table = Table(experiment, axes(experiment, NetworkFacts(network, prompts)))
     split = split_of(plan, asked)
-    total, done = len(plan.variants) * len(split), 0
     device = next((p.device for p in network.native.parameters()), torch.device("cpu"))
     with Peak(device) as peak:
-        for rows in split:
-            for count in execution.group(rows, table):
-                done += count
-                report(done, total)
-    planned, tally = summed(execution.passes), execution.tally
-    cost = Cost(
-        passes=tally.passes,
-        rows=tally.rows,
-        token_layers=tally.tokens * len(plan.chain) + execution.token_layers,
-        seconds=time.perf_counter() - started,
-        flops=execution.flops + plan.costs.plain(tally.tokens, tally.pairs),
-        peak_bytes=peak.bytes,
-        estimate=Estimate(
-            token_layers=sum(p.token_layers for p in execution.passes),
-            flops=planned.flops,
-            seconds=planned.seconds,
-            peak_bytes=planned.bytes,
-        ),
-    )
+        journal.open(table, [v.index for v in plan.variants], split, spent=partial(execution.cost, started))
+        for number, rows in enumerate(split):
+            for done in execution.group(journal.group(rows), rows, table):
+                report(number * len(plan.variants) + done, len(split) * len(plan.variants))
+    cost = execution.cost(started).model_copy(update={"peak_bytes": peak.bytes, "estimate": execution.estimate})
     facts = [f"memory ran out {execution.halved} times: the batch was halved"] if execution.halved else []
     provenance = naive.provenance(network, experiment, prompts, execution.engine).with_facts(*facts)
     return Result(table.dataset(), provenance, cost)

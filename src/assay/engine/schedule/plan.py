@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,9 +209,11 @@ class Plan:
             found[name] = [finder.of(placed) for placed in self.placed[name]]
         return found
 
-    def batches(self, departures: Mapping[str, Sequence[Departure]], runner: Runner) -> Iterator[list[int]]:
-        """Variants that go together, those that begin at the same block beside each other."""
-        numbers = range(len(self.variants))
+    def batches(
+        self, departures: Mapping[str, Sequence[Departure]], runner: Runner, *, but: Collection[int] = ()
+    ) -> Iterator[list[int]]:
+        """Variants that go together, those that begin at the same block beside each other; not those in `but`."""
+        numbers = [v for v in range(len(self.variants)) if v not in but]
         begins = {v: min(d[v].layer for d in departures.values()) for v in numbers}
         sizes = {v: max(self._rows(name, d[v], runner) for name, d in departures.items()) for v in numbers}
         device = next((p.device.type for p in self.network.native.parameters()), "cpu")
