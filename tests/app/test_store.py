@@ -39,7 +39,7 @@ def data(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
 def test_ls(filled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     rows = data(capsys, "ls", "--store", str(filled))["entries"]
     assert [(row["state"], row["experiment"], row["variants"], row["parts"]) for row in rows] == [
-        ("unfinished", "logit_diff, loss, entropy, L2.mlp_out, late, L0.z over layer × head", 12, 8),
+        ("unfinished", "logit_diff, loss, entropy, L0.z, L2.mlp_out, late over layer × head", 12, 8),
         ("finished", "entropy, loss", 1, 0),
     ]  # the one used last is first
     assert all(row["bytes"] > 1000 and row["model"] == "LlamaForCausalLM" for row in rows)

@@ -10,7 +10,7 @@ from torch import Tensor
 from assay import edit
 from assay.core.errors import AssayError, ExperimentError
 from assay.core.seeds import child_seed
-from assay.engine.model import Model
+from assay.engine.model import Model, load
 
 IDS = [[5, 7, 11, 13, 17], [6, 9, 12, 15, 18]]
 RAGGED = [[5, 7, 11], [6, 9, 12, 15, 18], [1, 2, 3]]
@@ -185,6 +185,37 @@ def test_nothing_is_left_hooked(llama: Model) -> None:
     assert llama.generate(IDS, max_new_tokens=6).tokens == tuple(greedy(llama, ids, 6) for ids in IDS)
 
 
+def test_logits_are_edited_at_their_own_positions_and_steps(llama: Model) -> None:
+    """Native code computes the last logits only; edits count them all."""
+    pushed = torch.zeros(60, dtype=torch.float64)
+    pushed[7] = 1e3
+    plain = llama.generate(IDS, max_new_tokens=4).tokens
+    for where, changed in [
+        ({"step": 2}, {2}),
+        ({"pos": -1}, {0}),
+        ({"pos": 1}, set()),
+        ({"step": slice(1, 3)}, {1, 2}),
+    ]:
+        for cache in (True, False):
+            made = edit.add("logits", pushed, **where)  # type: ignore[arg-type]
+            found = llama.generate(IDS, edits=made, max_new_tokens=4, use_cache=cache).tokens
+            for row, before in zip(found, plain, strict=True):
+                assert {k for k, token in enumerate(row) if token == 7} >= changed
+                first = min(changed, default=4)
+                assert row[:first] == before[:first], (where, cache)
+
+
+def test_of_an_encoder_decoder_only_new_tokens_are_given() -> None:
+    from tests.conformance.zoo import build
+
+    native, _ = build("BartForConditionalGeneration")
+    generation = native.generation_config  # type: ignore[union-attr]
+    generation.decoder_start_token_id = generation.eos_token_id = 2  # as Bart's are: the start is no end
+    found = load(native).generate([[5, 7, 11, 13]], max_new_tokens=4).tokens[0]
+    whole = native.generate(input_ids=torch.tensor([[5, 7, 11, 13]]), max_new_tokens=4, do_sample=False)[0].tolist()  # type: ignore[operator]
+    assert whole[0] == 2 and list(found) == whole[1:]
+
+
 def test_left_padded_batches_of_ones_own(gpt2: Model) -> None:
     """The model's own inputs, padded at the left with a mask, give what each prompt gives alone."""
     own = {"input_ids": [[0, 0, 5, 7, 11], [6, 9, 12, 15, 18]], "attention_mask": [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]}
@@ -194,8 +225,6 @@ def test_left_padded_batches_of_ones_own(gpt2: Model) -> None:
 
 def test_what_cannot_generate_says_so() -> None:
     from torch import nn
-
-    from assay.engine.model import load
 
     model = load(nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 10)), inputs={"input": torch.tensor([[1, 2]])})
     with pytest.raises(AssayError, match="generate"):

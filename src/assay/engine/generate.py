@@ -169,7 +169,8 @@ def native_output(
     ):
         torch.manual_seed(native_seed(sampling.seed))
         out = network.native.generate(**inputs, **chosen, **settings)  # type: ignore[operator]
-    return out, 0 if _encoder_decoder(network.native) else inputs["input_ids"].shape[1]
+    length = (out if isinstance(out, Tensor) else out.sequences).shape[1]
+    return out, length - scope.passes if _encoder_decoder(network.native) else inputs["input_ids"].shape[1]
 
 
 def native_arguments(
@@ -213,7 +214,7 @@ class _Moving:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.done = 0
+        self.done = self.passes = 0
 
     @contextmanager
     def watching(self, native: nn.Module) -> Iterator[None]:
@@ -230,6 +231,7 @@ class _Moving:
         if ids is None:
             ids = kwargs["decoder_input_ids"]
         tokens = ids.shape[1]
+        self.passes += 1
         offset = 0 if self.done == 0 or tokens > self.done else self.done
         self.done = offset + tokens
         self.scope = replace(self.scope, offset=offset, tokens=tokens)

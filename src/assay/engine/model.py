@@ -22,6 +22,7 @@ from assay.engine.harvest import Harvest, MoreRules, Rules, harvest
 from assay.engine.hooks import Action, Tapping
 from assay.engine.load import load as load
 from assay.engine.naive import measure
+from assay.engine.ray.cluster import Ray
 from assay.engine.run_result import RunResult, run_once
 from assay.engine.schedule.measure import Asked
 from assay.engine.schedule.measure import measure as measure_scheduled
@@ -143,7 +144,7 @@ class Model:
         self,
         experiment: Experiment,
         *,
-        engine: Literal["scheduled", "naive"] = "scheduled",
+        engine: Literal["scheduled", "naive", "ray"] | Ray = "scheduled",
         batch: int | None = None,
         without: Collection[str] = (),
         memory: str | float | None = None,
@@ -158,11 +159,18 @@ class Model:
         batches of variants may take ("4GiB", or a fraction of what is free). With a `store` (or its folder) what is there
         is read, and what is not is kept as it is finished. Who listens to `assay.core.progress` hears how many variants
         are done.
+
+        `engine="ray"` shares the work out over a Ray cluster (extra `ray`); `engine=Ray(...)` says which, and how.
         """
+        if engine == "ray" or isinstance(engine, Ray):
+            from assay.engine.ray.backend import measure as measure_apart  # workers have models themselves
+
+            cluster = engine if isinstance(engine, Ray) else Ray()
+            return measure_apart(self.network, experiment, cluster, batch=batch, without=without)
         if engine == "scheduled":
             return measure_scheduled(self.network, experiment, batch=batch, without=without, memory=memory, store=store)
         if engine != "naive":
-            raise ExperimentError(f"there is no engine {engine!r}: expected 'scheduled' or 'naive'.")
+            raise ExperimentError(f"there is no engine {engine!r}: expected 'scheduled', 'naive' or 'ray'.")
         return measure(self.network, experiment, batch=batch, store=store)
 
     def explain(

@@ -21,6 +21,7 @@ from assay.engine.rows import own_rows
 from assay.engine.select import Scope, position_axis
 from assay.experiments.captures import GradCapture
 from assay.experiments.edits import Edit
+from assay.experiments.executed import executed as executed
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
 from assay.experiments.runs import Run
@@ -212,19 +213,6 @@ class _Whole:
 
     def other(self, run: str, places: Places) -> Tensor:
         return take(self.runner.logits(run), places)
-
-
-def executed(experiment: Experiment) -> tuple[str, ...]:
-    """The runs that are made for each group of examples, in order: all but those of which only a mean is taken."""
-    read = {experiment.main, *(m.run for m in experiment.metrics), *(m.other_run for m in experiment.metrics)}
-    order = experiment.order()
-    for name in reversed(order):
-        run = experiment.run(name)
-        if name in read or run.captures:
-            read.add(name)
-            read |= {e.source_run for e in run.edits if not isinstance(e, Mean)}
-            read |= {c.of.other_run for c in run.captures if isinstance(c, GradCapture)}
-    return tuple(name for name in order if name in read)
 
 
 def _by_metric(grads: Sequence[GradCapture]) -> list[tuple[Metric, list[GradCapture]]]:

@@ -1,11 +1,14 @@
 """Means over all examples of a run, for edits that replace by a mean. Made before any variant is run.
 
-Cost: one forward pass for each group of examples of equal length of every run whose mean is taken.
+Cost: one forward pass for each group of examples of equal length of every run whose mean is taken; none for means that
+were given, as they are where parts of an experiment are measured apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from torch import Tensor
 
@@ -20,6 +23,21 @@ from assay.experiments.sourced_edits import Mean
 from assay.models.network import Network
 from assay.models.prompts import Prompts
 from assay.models.structure import Site
+
+MeanKey = tuple[str, str, bool]
+"""A run, a site, and whether each position has a mean of its own."""
+
+_given: ContextVar[Mapping[MeanKey, Tensor] | None] = ContextVar("assay_given_means", default=None)
+
+
+@contextmanager
+def given_means(means: Mapping[MeanKey, Tensor]) -> Iterator[None]:
+    """Take these means as they are in this block instead of making them."""
+    token = _given.set(means)
+    try:
+        yield
+    finally:
+        _given.reset(token)
 
 
 def source_means(
@@ -43,8 +61,11 @@ def source_means(
             raise ExperimentError(
                 f"the mean over {name!r} would change with every variant of the sweep: take it over an input."
             )
-        for (site, per_position), mean in _means(network, experiment, prompts, name, wanted, tally or Tally()).items():
-            found[name, site, per_position] = mean
+        known = {(site, each): (_given.get() or {}).get((name, str(site), each)) for site, each in wanted}
+        missing = {place for place, mean in known.items() if mean is None}
+        made = _means(network, experiment, prompts, name, missing, tally or Tally()) if missing else {}
+        for place, mean in known.items():
+            found[name, *place] = made[place] if mean is None else mean
     return found
 
 

@@ -83,7 +83,7 @@ class Table:
         """
         reductions = {m.name or m.kind: m.reduce_examples for m in self.experiment.metrics}
         labels = sorted(self.parts, key=lambda label: () not in self.parts[label])
-        variables = _apart({label: self._variable(label, reductions.get(label, "none")) for label in labels})
+        variables = apart({label: self._variable(label, reductions.get(label, "none")) for label in labels})
         used = {d for v in variables.values() for d in v.dims}
         return xarray.Dataset(variables, coords={name: values for name, values in self.along.items() if name in used})
 
@@ -99,7 +99,7 @@ class Table:
         for index, array in merged.items():
             cell = whole[index] if index else whole
             cell[tuple(slice(0, n) for n in array.shape)] = array
-        return _reduced(whole, dims, reduce, single=self._single(label))
+        return reduced(whole, dims, reduce, single=self._single(label))
 
     def _single(self, label: str) -> bool:
         main = self.experiment.run(self.experiment.main).input
@@ -117,7 +117,7 @@ def _left(metric: Metric | None) -> tuple[str, ...]:
     return (heads,) if one else ("pos", heads)
 
 
-def _apart(variables: Mapping[str, xarray.Variable]) -> dict[str, xarray.Variable]:
+def apart(variables: Mapping[str, xarray.Variable]) -> dict[str, xarray.Variable]:
     """Axes of the same name and another size get a name of their own: `pos_loss` beside `pos`."""
     sizes: dict[Any, int] = {}
     found = {}
@@ -127,7 +127,8 @@ def _apart(variables: Mapping[str, xarray.Variable]) -> dict[str, xarray.Variabl
     return found
 
 
-def _reduced(whole: np.ndarray[Any, Any], dims: tuple[str, ...], reduce: str, *, single: bool) -> xarray.Variable:
+def reduced(whole: np.ndarray[Any, Any], dims: tuple[str, ...], reduce: str, *, single: bool) -> xarray.Variable:
+    """A variable with its examples reduced as asked; of a single example the axis is dropped."""
     axis = dims.index("example")
     left = tuple(d for d in dims if d != "example")
     if single:

@@ -174,7 +174,8 @@ def _settled(loaded: Loaded, request: Request) -> Loaded:
         facts.append(f"on {request.device}")
     if request.device_map is not None:
         facts.append(f"spread over devices by device_map={request.device_map!r}")
-    return replace(loaded, source=loaded.source.adding(*facts)) if facts else loaded
+    source = replace(loaded.source.adding(*facts), options=request.again(loaded.source.kind))
+    return replace(loaded, source=source)
 
 
 def _asked(loaded: Loaded, place: str) -> Loaded:

@@ -48,6 +48,17 @@ class Request:
     trust_remote_code: bool = False
     more: More = field(default_factory=More)
 
+    def again(self, kind: Kind) -> dict[str, Any]:
+        """What gives the same network again, elsewhere too: without the device, paths from the root."""
+        if kind == "object":
+            return {}
+        path = Path(self.what).expanduser() if isinstance(self.what, str | Path) else None
+        found: dict[str, Any] = {"what": str(path.resolve()) if path is not None and path.exists() else self.what}
+        names = ("revision", "dtype", "device_map", "quantization")
+        found |= {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        found |= {"trust_remote_code": True} if self.trust_remote_code else {}
+        return found | {name: value for name, value in self.more.items() if name not in ("tokenizer", "processor")}
+
     def reading(self) -> dict[str, Any]:
         """What transformers' `from_pretrained` is told, for configuration, tokenizer and weights alike."""
         names = ("subfolder", "token", "cache_dir", "local_files_only")
@@ -66,6 +77,8 @@ class Source:
     revision: str | None = None
     dtype: str = ""
     facts: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The arguments with which `load_native` gives the same model again, on this device or another; empty for a module."""
 
     def adding(self, *facts: str) -> Source:
         """The same source with more facts."""

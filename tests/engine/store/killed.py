@@ -108,12 +108,22 @@ def computed(log: Path) -> set[tuple[tuple[int, ...], tuple[int, ...]]]:
     return {(tuple(rows), tuple(index)) for rows, index in found if index}
 
 
+def wait_for(variants: int, log: Path) -> None:
+    """Until so many are written down; a loaded machine takes longer to come there."""
+    patience = time.monotonic() + 60
+    while len(computed(log)) < variants and time.monotonic() < patience:
+        time.sleep(0.001)
+
+
 def on_disk(store: Path) -> set[tuple[tuple[int, ...], tuple[int, ...]]]:
     return {each for entry in Store(store).entries() for each in finished(entry)}
 
 
 def kill_at_random(folder: Path, whole: Result) -> Iterator[dict[str, Any]]:
-    """20 kills at random moments, each followed by a restart; a finished store is begun anew."""
+    """20 kills at random moments, each followed by a restart; a finished store is begun anew.
+
+    A moment is a time after a number of variants, so that a slow machine comes as far as a fast one.
+    """
     moments, store, kills = random.Random(0), folder / "store 0", 0
     while True:
         log, out = folder / f"log {kills}", folder / "out.npz"
@@ -121,7 +131,8 @@ def kill_at_random(folder: Path, whole: Result) -> Iterator[dict[str, Any]]:
         before = on_disk(store)
         pid = child(logged(log, out, store))
         if kills < KILLS:
-            time.sleep(moments.uniform(0.0, 8 * PASS))
+            wait_for(moments.randrange(4), log)
+            time.sleep(moments.uniform(0.0, 3 * PASS))
             os.kill(pid, signal.SIGKILL)
         code = ended(pid)
         after, made = on_disk(store), computed(log)
@@ -203,7 +214,7 @@ def two_at_once(folder: Path, whole: Result, kill: bool) -> dict[str, Any]:
     time.sleep(0.05)
     pids.append(child(logged(logs[1], outs[1], store, 0.003)))
     if kill:
-        time.sleep(0.15)
+        wait_for(3, logs[1])
         os.kill(pids[1], signal.SIGKILL)
     codes = [ended(pid) for pid in pids]
     (entry,) = Store(store).entries()

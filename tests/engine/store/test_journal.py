@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +17,15 @@ from assay import Experiment, edit, metric, sweep
 from assay.core.progress import listening
 from assay.core.provenance import Cost, Provenance
 from assay.engine.model import Model
-from assay.engine.store import Store, journal
-from assay.engine.store.entry import About
+from assay.engine.store import Store, StoreWarning
+from assay.engine.store import journal as journal_module
+from assay.engine.store.entry import About, Entry
 from assay.engine.store.journal import Journal
 from assay.engine.store.keeper import Keeper
 from assay.engine.store.key import key_of
 from assay.engine.store.notices import Notices
-from assay.engine.table import Table
+from assay.engine.store.part import Part, Piece
+from assay.engine.table import Cell, Table
 
 FIXED, VARIANTS, GROUPS = 2, 12, 2
 """Of `small`: the runs that do not vary (b, b kept), the variants, the groups of examples."""
@@ -32,7 +36,7 @@ FIXED, VARIANTS, GROUPS = 2, 12, 2
 def test_only_what_was_in_flight_is_lost(
     llama: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, error: type[BaseException]
 ) -> None:
-    """Stopped in the middle of any pass, whatever was finished before is kept: no second has gone by here."""
+    """Stopped in the middle of any pass, whatever was finished before is kept, without waiting for the second."""
     whole = measure(llama, small())
     with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, ValueError)):
         stopping(patch, after, error)
@@ -85,8 +89,8 @@ def test_cheap_variants_are_gathered(llama: Model, tmp_path: Path, monkeypatch: 
         return original(self, part)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Keeper, "write", write)
-    measure(llama, small(), tmp_path / "a")
-    assert not written  # all of it took less than a second, and the result has all of it
+    measure(llama, small(), Store(tmp_path / "a", every=60.0))
+    assert not written  # all of it took less, and the result has all of it
     measure(llama, small(), Store(tmp_path / "b", every=0.0))
     assert len(written) == (1 + VARIANTS) * GROUPS
     written.clear()
@@ -97,7 +101,7 @@ def test_cheap_variants_are_gathered(llama: Model, tmp_path: Path, monkeypatch: 
 
 
 def test_much_is_written_at_once(llama: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "MUCH", 10)
+    monkeypatch.setattr(journal_module, "MUCH", 10)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stopping(patch, 7, KeyboardInterrupt)
         measure(llama, small(), tmp_path)
@@ -132,6 +136,23 @@ def test_variables_stay_in_order_when_what_does_not_vary_was_lost(
     assert same(measure(llama, small(), tmp_path), whole)
 
 
+def test_parts_of_two_runs_that_overlap(llama: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs were killed at once: what both had finished is taken once."""
+    whole = measure(llama, small())
+    for name, after, every in (("one", 9, 0.0), ("two", 12, 60.0), ("three", 17, 0.0)):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            stopping(patch, after, KeyboardInterrupt)
+            measure(llama, small(), Store(tmp_path / name, every=every))
+    entries = [only_entry(tmp_path / name) for name in ("one", "two", "three")]
+    for path in (path for entry in entries[1:] for path in entry.parts):
+        (entries[0].folder / "parts" / path.name).write_bytes(path.read_bytes())
+    assert len(entries[0].parts) == 8 + 1 + 15
+    seen = passes(monkeypatch)
+    result = measure(llama, small(), tmp_path / "one")
+    assert len(seen) == FIXED + VARIANTS - 1 and same(result, whole)
+    assert any(fact.startswith("13 of 24 pieces") for fact in result.provenance.facts)
+
+
 def test_progress_counts_what_was_finished_before(
     llama: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,37 +165,85 @@ def test_progress_counts_what_was_finished_before(
     assert heard == [(done, 24) for done in range(5, 25)]
 
 
+LAYERS = sweep(edit.zero("z"), over={"layer": [0, 1, 2]}, inputs={"a": [[1, 2]]}, base="a", metrics=[metric.entropy()])
+
+
+def opened(folder: Path, experiment: Experiment, places: Sequence[tuple[int, ...]]) -> tuple[Journal, Table]:
+    """A journal of one group of one example, with a table."""
+    now, facts = Provenance.now(), {"a": 1}
+    about = About(facts=facts, model="m", experiment={}, created=now.created, versions=now.versions)
+    made = Journal(Keeper(Store(folder).entry(key_of(facts)), about, Notices(), every=0.0))
+    table = Table(experiment, {"layer": [0, 1, 2]} if experiment.sweep else {})
+    made.open(table, places, [[0]], spent=Cost)
+    return made, table
+
+
+def values(table: Table, index: Sequence[int]) -> list[float]:
+    return [v.item() for _, v in table.parts.get("entropy", {}).get(tuple(index), [])]
+
+
 def test_values_of_unfinished_variants_wait(tmp_path: Path) -> None:
     """Variants may end in another order than they begin: what a commit does not name is kept back until one does."""
-    experiment = sweep(
-        edit.zero("z"), over={"layer": [0, 1, 2]}, inputs={"a": [[1, 2]]}, base="a", metrics=[metric.entropy()]
-    )
-
-    def opened() -> tuple[Journal, Table]:
-        now, facts = Provenance.now(), {"a": 1}
-        about = About(facts=facts, model="m", experiment={}, created=now.created, versions=now.versions)
-        made = Journal(Keeper(Store(tmp_path).entry(key_of(facts)), about, Notices(), every=0.0))
-        table = Table(experiment, {"layer": [0, 1, 2]})
-        made.open(table, [(0,), (1,), (2,)], [[0]], spent=Cost)
-        return made, table
-
-    def value(table: Table, index: Sequence[int]) -> list[float]:
-        return [v.item() for _, v in table.parts.get("entropy", {}).get(tuple(index), [])]
-
-    writing, table = opened()
+    places = [(0,), (1,), (2,)]
+    writing, table = opened(tmp_path, LAYERS, places)
     group = writing.group([0])
     assert not group.finished and not group.fixed and not group.complete
     for number in (0, 1, 2):
         table.metric("entropy", (number,), [0], torch.tensor([float(number)]))
     group.commit([2])
-    reading, read = opened()
+    reading, read = opened(tmp_path, LAYERS, places)
     again = reading.group([0])
-    assert again.finished == {2} and value(read, [2]) == [2.0] and value(read, [0]) == value(read, [1]) == []
+    assert again.finished == {2} and values(read, [2]) == [2.0] and values(read, [0]) == values(read, [1]) == []
     group.commit([0, 1], fixed=True)
     assert group.complete
-    reading, read = opened()
+    reading, read = opened(tmp_path, LAYERS, places)
     assert reading.group([0]).complete
-    assert [value(read, [number]) for number in range(3)] == [[0.0], [1.0], [2.0]]
+    assert [values(read, [number]) for number in range(3)] == [[0.0], [1.0], [2.0]]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_an_engine_that_gives_up_hands_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool) -> None:
+    """The second engine's table has what the first has kept, once, or nothing of it where that could not be written."""
+    places = [(0,), (1,), (2,)]
+    journal, table = opened(tmp_path, LAYERS, places)
+    if full:
+        monkeypatch.setattr(Entry, "write_part", no_room)
+    second = Table(LAYERS, {"layer": [0, 1, 2]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StoreWarning)
+        group = journal.group([0])
+        group.commit(fixed=True)
+        for number in (0, 1):
+            table.metric("entropy", (number,), [0], torch.tensor([float(number)]))
+            group.commit([number])
+        journal.open(second, places, [[0]], spent=Cost)
+    monkeypatch.undo()
+    assert journal.keeper is not None
+    journal.keeper.wait = 0.0
+    group = journal.group([0])
+    assert group.finished == (set() if full else {0, 1}) and values(second, [0]) == ([] if full else [0.0])
+    for number in {0, 1, 2} - group.finished:
+        second.metric("entropy", (number,), [0], torch.tensor([float(number)]))
+        group.commit([number])
+    group.commit(fixed=True)
+    reading, read = opened(tmp_path, LAYERS, places)
+    assert reading.group([0]).complete and [values(read, place) for place in places] == [[0.0], [1.0], [2.0]]
+
+
+def no_room(*_: object) -> Path:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_without_a_sweep_what_two_runs_left_is_taken_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[int, int]
+) -> None:
+    """The one variant of an experiment without a sweep has the same empty index as what does not vary."""
+    cells = (Cell("entropy", (), (0,), torch.tensor([1.5]), ("example",)),)
+    parts = [Part((Piece((0,), True, (), cells),), Cost()), Part((Piece((0,), True, ((),), cells),), Cost())]
+    reading, read = opened(tmp_path, Experiment(inputs={"a": [[1, 2]]}, metrics=[metric.entropy()]), [()])
+    monkeypatch.setattr(Keeper, "parts", lambda self: iter([parts[i] for i in order]))
+    assert reading.group([0]).complete and values(read, []) == [1.5]
 
 
 def test_without_a_store_nothing_is_held(llama: Model) -> None:

@@ -83,12 +83,20 @@ class Journal:
     def open(
         self, table: Table, places: Sequence[Index], groups: Sequence[Sequence[int]], *, spent: Callable[[], Cost]
     ) -> None:
-        """Begin: `places` are the variants' in order, `groups` the examples of each; `spent` tells the cost so far."""
+        """Begin: `places` are the variants' in order, `groups` the examples of each; `spent` tells the cost so far.
+
+        An engine that gives up may hand over to another, which begins again with a table of its own and goes on from what
+        the first has kept.
+        """
+        self.flush()
         self.places, self.groups, self.spent, self._table = places, len(groups), spent, table
+        self.earlier, self.resumed, self._told = Cost(flops=0.0, peak_bytes=0), 0, Cost()
+        self._found = {tuple(rows): [] for rows in groups}
+        self._costs, self._heard, self._pending, self._bytes = [], [], [], 0
         if self.keeper is not None:
             sizes = {"variants": len(places), "groups": len(groups), "examples": sum(map(len, groups))}
             self.keeper.about = self.keeper.about.model_copy(update=sizes)
-            self._found = {tuple(rows): [] for rows in groups}
+            self.keeper.seen.clear()
             table.hear = self._heard.append
 
     def group(self, rows: Sequence[int]) -> Group:

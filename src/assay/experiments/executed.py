@@ -1,0 +1,20 @@
+"""Which runs of an experiment are made."""
+
+from __future__ import annotations
+
+from assay.experiments.captures import GradCapture
+from assay.experiments.experiment import Experiment
+from assay.experiments.sourced_edits import Mean
+
+
+def executed(experiment: Experiment) -> tuple[str, ...]:
+    """The runs that are made for each group of examples, in order: all but those of which only a mean is taken."""
+    read = {experiment.main, *(m.run for m in experiment.metrics), *(m.other_run for m in experiment.metrics)}
+    order = experiment.order()
+    for name in reversed(order):
+        run = experiment.run(name)
+        if name in read or run.captures:
+            read.add(name)
+            read |= {e.source_run for e in run.edits if not isinstance(e, Mean)}
+            read |= {c.of.other_run for c in run.captures if isinstance(c, GradCapture)}
+    return tuple(name for name in order if name in read)
