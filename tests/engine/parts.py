@@ -30,7 +30,7 @@ def join_of(model: Model, experiment: Experiment, chosen: Sequence[Chosen]) -> R
     for given, examples in chosen:
         part = restrict(experiment, axes=given, examples=examples)
         read = Experiment.from_json(part.to_json(), part.tensors())
-        parts.append(Part(model.measure(read), given, examples))
+        parts.append(Part(model.measure(read, engine="naive"), given, examples))
     return join(experiment, parts, along=axes_of(model, experiment))
 
 

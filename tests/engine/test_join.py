@@ -102,7 +102,7 @@ def experiments(draw: Any) -> Experiment:
 @given(experiment=experiments(), data=st.data())
 def test_any_parts_of_the_axes(llama: Model, experiment: Experiment, data: st.DataObject) -> None:
     parts = data.draw(parts_of_axes(axes_of(llama, experiment)))
-    same(llama.measure(experiment), join_of(llama, experiment, parts), bits=True)
+    same(llama.measure(experiment, engine="naive"), join_of(llama, experiment, parts), bits=True)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
@@ -116,7 +116,7 @@ def test_any_parts_of_the_examples(llama: Model, experiment: Experiment, data: s
     if data.draw(st.booleans()):
         axes = data.draw(parts_of_axes(axes_of(llama, experiment)))
         parts = [(given, examples) for given, _ in axes for examples in rows]
-    same(llama.measure(experiment), join_of(llama, experiment, parts), bits=False)
+    same(llama.measure(experiment, engine="naive"), join_of(llama, experiment, parts), bits=False)
 
 
 def test_a_single_prompt(llama: Model) -> None:
@@ -132,7 +132,7 @@ def test_a_single_prompt(llama: Model) -> None:
         ({"layer": [0], "head": [3]}, None),
         ({"layer": [0], "head": [0, 1, 2]}, None),
     ]
-    same(llama.measure(experiment), join_of(llama, experiment, parts), bits=True)
+    same(llama.measure(experiment, engine="naive"), join_of(llama, experiment, parts), bits=True)
     with pytest.raises(ExperimentError, match="leave out 8 of 12 places of 'logit'"):
         join_of(llama, experiment, [({"layer": [1]}, None)])
     with pytest.raises(ExperimentError, match="no parts"):
@@ -143,7 +143,7 @@ def test_costs_add_up_and_facts_are_kept_once(llama: Model) -> None:
     experiment = Experiment(
         inputs={"clean": [[1, 2, 3], [4, 5, 6]]}, metrics=[metric.logit(5)], main="clean"
     )  # fmt: skip
-    whole, joined = llama.measure(experiment), join_of(llama, experiment, [({}, [0]), ({}, [1])])
+    whole, joined = llama.measure(experiment, engine="naive"), join_of(llama, experiment, [({}, [0]), ({}, [1])])
     same(whole, joined, bits=False)
     assert joined.cost.rows == whole.cost.rows and joined.cost.passes == 2
     assert joined.provenance.experiment_hash == experiment.hash
@@ -157,6 +157,10 @@ def test_tensors_as_inputs(llama: Model) -> None:
         runs={"main": Run(input="clean", edits=edit.zero("L1.z", pos=0))},
         metrics=[metric.logit([1, 2, 3, 4, 5])],
     )
-    same(llama.measure(experiment), join_of(llama, experiment, [({}, [4, 0]), ({}, [1, 2, 3])]), bits=False)
+    same(
+        llama.measure(experiment, engine="naive"),
+        join_of(llama, experiment, [({}, [4, 0]), ({}, [1, 2, 3])]),
+        bits=False,
+    )
     with pytest.raises(ExperimentError, match="not those of an input of 5"):
         restrict(experiment, examples=[5])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,26 +48,44 @@ EXPERIMENTS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("engine", ["scheduled", "naive"])
 @pytest.mark.parametrize("batch", [None, 1, 2])
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_the_plan_comes_true(llama: Model, name: str, batch: int | None) -> None:
+def test_the_plan_comes_true(llama: Model, name: str, batch: int | None, engine: Any) -> None:
     experiment = EXPERIMENTS[name]
-    plan, result = llama.explain(experiment, batch=batch), llama.measure(experiment, batch=batch)
+    plan, result = (f(experiment, batch=batch, engine=engine) for f in (llama.explain, llama.measure))
     assert plan.passes == result.cost.passes
-    assert sum(run.rows for run in plan.runs) == result.cost.rows
+    if plan.engine == "naive":
+        assert sum(run.rows for run in plan.runs) == result.cost.rows
+    else:
+        assert result.cost.estimate is not None
+        assert result.cost.estimate.token_layers <= plan.token_layers  # without the passes whose mean is taken
     assert plan.token_layers == result.cost.token_layers
+    assert plan.work.flops == pytest.approx(result.cost.flops, rel=0.1)  # the plan takes mean lengths for some passes
     main = max(result.data.data_vars.values(), key=lambda variable: variable.ndim)
     assert [main.sizes[axis] for axis in plan.axes] == list(plan.axes.values())
-    assert str(plan).count("\n") >= len(plan.runs) + 4
+    assert str(plan).count("\n") >= 5
+    assert plan._repr_html_().count("<tr>") >= 2
+    json.dumps(plan.as_data())
 
 
 def test_cost_by_hand(llama: Model) -> None:
     """15 variants and the source, 2 prompts of 5 tokens, 3 layers."""
-    cost = llama.measure(EXPERIMENTS["patching"]).cost
+    cost = llama.measure(EXPERIMENTS["patching"], engine="naive").cost
     assert (cost.passes, cost.rows, cost.token_layers) == (16, 32, 16 * 2 * 5 * 3)
     assert cost.seconds > 0
     assert cost.backward_passes == 0
     assert llama.measure(EXPERIMENTS["chain"]).cost.backward_passes == 1
+
+
+def test_operations_by_hand(llama: Model) -> None:
+    """Two for each weight and token, four for each head dimension, query and key that it sees, logits everywhere."""
+    config = llama.native.config
+    block = sum(p.numel() for p in llama.native.model.layers[0].parameters() if p.ndim == 2)
+    tokens, pairs = 16 * 2 * 5, 16 * 2 * (5 * 6 // 2)
+    meeting = 4 * config.num_attention_heads * config.head_dim
+    wanted = 3 * (2 * block * tokens + meeting * pairs) + 2 * config.hidden_size * config.vocab_size * tokens
+    assert llama.measure(EXPERIMENTS["patching"], engine="naive").cost.flops == wanted
 
 
 def test_native_passes_are_as_many_as_counted(llama: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +99,7 @@ def test_native_passes_are_as_many_as_counted(llama: Model, monkeypatch: pytest.
     monkeypatch.setattr(type(llama.native), "forward", forward)
     for name in ("patching", "ragged", "mean", "chain", "answers of several tokens"):
         seen.clear()
-        cost = llama.measure(EXPERIMENTS[name]).cost
+        cost = llama.measure(EXPERIMENTS[name], engine="naive").cost
         assert len(seen) == cost.passes
         assert sum(rows for rows, _ in seen) == cost.rows
         assert sum(rows * tokens for rows, tokens in seen) * 3 == cost.token_layers
@@ -167,8 +187,12 @@ def test_who_listens_hears_how_far_it_is(llama: Model) -> None:
 
     heard: list[tuple[int, int]] = []
     with listening(lambda done, total: heard.append((done, total))):
-        llama.measure(EXPERIMENTS["ragged"])
+        llama.measure(EXPERIMENTS["ragged"], engine="naive")
     assert heard == [(i, 6) for i in range(1, 7)]  # three layers, two lengths
+    heard.clear()
+    with listening(lambda done, total: heard.append((done, total))):
+        llama.measure(EXPERIMENTS["ragged"])
+    assert heard == [(3, 6), (6, 6)]
 
 
 def test_a_name_that_is_not_there(llama: Model) -> None:

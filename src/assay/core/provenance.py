@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -58,6 +58,30 @@ class Provenance(BaseModel):
         return self.model_copy(update={"facts": tuple(dict.fromkeys((*self.facts, *facts)))})
 
 
+class Estimate(BaseModel):
+    """What should be computed, as it was planned before the first variant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    token_layers: int
+    """Tokens times layers over all passes."""
+    flops: float
+    """Floating-point operations."""
+    seconds: float
+    """Time in passes on this machine, from its measured speed."""
+    peak_bytes: int
+    """Memory beside the model's own."""
+
+    def __add__(self, other: Estimate) -> Estimate:
+        """Both together, one after the other."""
+        return Estimate(
+            token_layers=self.token_layers + other.token_layers,
+            flops=self.flops + other.flops,
+            seconds=self.seconds + other.seconds,
+            peak_bytes=max(self.peak_bytes, other.peak_bytes),
+        )
+
+
 class Cost(BaseModel):
     """What was computed. None is "not measured"."""
 
@@ -74,9 +98,11 @@ class Cost(BaseModel):
     backward_passes: int = 0
     """Backward passes."""
     flops: float | None = None
-    """Floating-point operations, estimated."""
+    """Floating-point operations, counted from what the passes covered."""
     peak_bytes: int | None = None
-    """Most memory in use."""
+    """Most memory in use beside what was in use before."""
+    estimate: Estimate | None = None
+    """What was planned; None where nothing was."""
 
     def __add__(self, other: Cost) -> Cost:
         """Both together, one after the other: counts add up, of the peaks the higher stays."""
@@ -84,7 +110,7 @@ class Cost(BaseModel):
         return Cost(**{name: _together(name, *pair) for name, pair in values.items()})
 
 
-def _together(name: str, one: float | None, other: float | None) -> float | None:
+def _together(name: str, one: Any, other: Any) -> Any:
     if one is None or other is None:
         return None
     return max(one, other) if name == "peak_bytes" else one + other

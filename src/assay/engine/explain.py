@@ -1,146 +1,154 @@
-"""What an experiment will do, before anything runs: passes, rows and token-layers of every run.
+"""What an experiment will do, before it runs: every pass, token-layers, operations, seconds and memory, against the naive
+engine's.
 
-Counted from the experiment and the tokenised inputs alone; nothing of the model is run.
+Counted from the experiment and the tokenised inputs. Of the model only what the schedule tries on it once is run (about ten
+passes over seven tokens), and one token to see how fast it starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from assay.engine.answers import token_ids
+from assay.engine.costs import Costs, Work, total
+from assay.engine.naive_plan import RunPlan, naive_plan
+from assay.engine.plan_table import html_of, text_of
 from assay.engine.prepare import checked, prompts_of
-from assay.engine.rows import batch_size, groups, own_row, own_rows
 from assay.engine.runner import executed
-from assay.experiments.expand import axes
+from assay.engine.schedule.measure import Asked, prepare, split_of
+from assay.engine.schedule.outline import PassPlan, summed, unchanged_pass
+from assay.engine.schedule.plan import Plan
+from assay.engine.speed import speed_of
 from assay.experiments.experiment import Experiment
-from assay.experiments.graph import topological
-from assay.experiments.metrics import LogProb, Metric, Prob
-from assay.experiments.network_facts import NetworkFacts
-from assay.experiments.sourced_edits import Mean
 from assay.models.network import Network
 from assay.models.prompts import Prompts
 
 
 @dataclass(frozen=True)
-class RunPlan:
-    """One run: how often it is made, and on how much."""
-
-    run: str
-    input: str
-    variants: int
-    passes: int
-    rows: int
-    token_layers: int
-    edits: str
-
-
-@dataclass(frozen=True)
 class Explanation:
-    """The plan of an experiment. Printing it shows a table; `as_data()` is for JSON."""
+    """The plan of an experiment. Printing it shows tables, a notebook shows them as HTML, `as_data()` is for JSON."""
 
     engine: str
+    """Which engine will run it: "scheduled", or "naive"."""
     axes: dict[str, int]
     groups: int
     runs: tuple[RunPlan, ...]
+    """What the naive engine would do."""
+    naive: Work
+    """What that costs."""
+    schedule: tuple[PassPlan, ...] = ()
+    """The passes of the schedule."""
+    work: Work = field(default_factory=Work)
+    """What they cost."""
+    optimisations: dict[str, str] = field(default_factory=dict)
+    """What the schedule makes use of, or why not."""
+    refused: str | None = None
+    """Why the schedule can't be used."""
 
     @property
     def passes(self) -> int:
         """Forward passes in all."""
-        return sum(run.passes for run in self.runs)
+        return len(self.schedule) if self.engine == "scheduled" else sum(run.passes for run in self.runs)
 
     @property
     def token_layers(self) -> int:
         """Tokens times layers in all."""
+        return sum(p.token_layers for p in self.schedule) if self.engine == "scheduled" else self.naive_token_layers
+
+    @property
+    def naive_token_layers(self) -> int:
+        """Tokens times layers of the naive engine."""
         return sum(run.token_layers for run in self.runs)
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
-        return {**asdict(self), "passes": self.passes, "token_layers": self.token_layers}
+        return {
+            "engine": self.engine,
+            "axes": self.axes,
+            "groups": self.groups,
+            "passes": self.passes,
+            "token_layers": self.token_layers,
+            "flops": self.work.flops,
+            "seconds": self.work.seconds,
+            "peak_bytes": self.work.bytes,
+            "naive": {
+                "passes": sum(run.passes for run in self.runs),
+                "token_layers": self.naive_token_layers,
+                "flops": self.naive.flops,
+                "seconds": self.naive.seconds,
+            },
+            "optimisations": self.optimisations,
+            "refused": self.refused,
+            "schedule": [p.as_data() for p in self.schedule],
+            "runs": [vars(run) for run in self.runs],
+        }
 
     def __str__(self) -> str:
-        shape = " × ".join(f"{n} {name}" for name, n in self.axes.items()) or "no sweep"
-        table = Table(title=f"{self.engine} engine: {shape}; {self.groups} group(s) of examples of equal length")
-        for name in ("run", "input", "variants", "passes", "rows", "token-layers", "edits"):
-            table.add_column(name, justify="left" if name in ("run", "input", "edits") else "right")
-        for run in self.runs:
-            numbers = (run.variants, run.passes, run.rows, run.token_layers)
-            table.add_row(run.run, run.input, *(f"{n:,}" for n in numbers), run.edits)
-        rows = sum(run.rows for run in self.runs)
-        table.add_row("total", "", "", f"{self.passes:,}", f"{rows:,}", f"{self.token_layers:,}", "", style="bold")
-        console = Console(width=110)
-        with console.capture() as captured:
-            console.print(table)
-        return captured.get()
+        return text_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
-def explain(network: Network, experiment: Experiment, *, batch: int | None = None) -> Explanation:
-    """The naive engine's plan. Raises the same errors as running it would, before it runs."""
+def explain(
+    network: Network, experiment: Experiment, *, engine: str = "scheduled", asked: Asked | None = None
+) -> Explanation:
+    """The plan. Raises the same errors as running it would, before it runs.
+
+    Estimates are upper bounds where values decide: only runs show which patches change nothing; tokens tell most of it.
+    """
+    asked = asked or Asked()
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
-    along = {name: len(values) for name, values in axes(experiment, NetworkFacts(network, prompts)).items()}
-    variants = 1
-    for n in along.values():
-        variants *= n
-    order, varying = executed(experiment), experiment.varying()
-    used = list(dict.fromkeys(experiment.run(name).input for name in order))
-    split = groups(prompts, used, at_most=batch_size(experiment, batch))
-    depth = max(network.structure.depth.values(), default=0)
-    meaned = dict.fromkeys(e.over for name in order for e in experiment.run(name).edits if isinstance(e, Mean))
-    runs = [_mean_plan(experiment, prompts, name, depth) for name in meaned]
-    for name in order:
-        run = experiment.run(name)
-        times = variants if name in varying else 1
-        tokens = sum(prompts[run.input].lengths[own_row(prompts[run.input], row)] for g in split for row in g)
-        rows = sum(len(g) for g in split)
-        edits = ", ".join(str(e) for e in run.edits)
-        runs.append(RunPlan(name, run.input, times, times * len(split), times * rows, times * tokens * depth, edits))
-    for metric in experiment.metrics:
-        times = variants if (metric.run or experiment.main) in varying else 1
-        runs += _scoring_plan(network, experiment, prompts, metric, split, times)
-    return Explanation("naive", along, len(split), tuple(runs))
+    along, split, runs = naive_plan(network, experiment, prompts, asked.batch)
+    costs = Costs(network, network.structure.main_chain)
+    speed = speed_of(network, sum(costs.blocks) + costs.unembedding, len(costs.blocks))
+    work = _naive_work(runs, prompts, Costs(network, network.structure.main_chain, speed))
+    planned: Plan | str = "there is no sweep, so each run is made once"
+    if engine == "naive":
+        planned = "the naive engine was asked for"
+    elif any(name in experiment.varying() for name in executed(experiment)):
+        planned = prepare(network, experiment, prompts, asked)
+    if isinstance(planned, str):
+        return Explanation("naive", along, split, tuple(runs), work, work=work, refused=planned)
+    means = [_mean_pass(run, prompts, planned.costs) for run in runs if run.mean for _ in range(run.passes)]
+    passes = (*means, *(found for rows in split_of(planned, asked) for found in planned.outline(rows)))
+    optimisations = _optimisations(planned, passes, split)
+    return Explanation("scheduled", along, split, tuple(runs), work, passes, summed(passes), optimisations)
 
 
-def _scoring_plan(
-    network: Network,
-    experiment: Experiment,
-    prompts: Mapping[str, Prompts],
-    metric: Metric,
-    split: list[list[int]],
-    times: int,
-) -> list[RunPlan]:
-    """The passes that score answers of several tokens: one for each length of answer in a group."""
-    if not isinstance(metric, LogProb | Prob):
-        return []
-    name = metric.run or experiment.main
-    read = experiment.run(name).input
-    given = experiment.inputs[read]
-    answers = metric.answer if metric.answer is not None else given.answers
-    ids = token_ids(answers, given.examples, network.tokenizer, what=f"metric {metric.kind}, answer", single=False)
-    passes = rows = tokens = 0
-    for group in split:
-        own = own_rows(prompts[read], group)
-        lengths = {len(ids[row]) for row in own}
-        if lengths == {1}:
-            continue
-        passes += len(lengths)
-        rows += len(lengths) * len(group)
-        tokens += sum(len(group) * (prompts[read].lengths[own[0]] + length - 1) for length in lengths)
-    depth = max(network.structure.depth.values(), default=0)
-    label = f"{metric.name or metric.kind} of {name}"
-    return [RunPlan(label, read, times, times * passes, times * rows, times * tokens * depth, "")] if passes else []
+def _optimisations(plan: Plan, passes: Sequence[PassPlan], split: int) -> dict[str, str]:
+    made = sum(p.variants for p in passes if p.run in plan.varying)
+    every = len(plan.variants) * len(plan.varying) * split
+    position = "positions before the first change are not computed"
+    said = {
+        "depth": "variants begin at the block that they change",
+        "position": position if plan.whole is None else f"not used: {plan.whole}",
+        "noop": f"of {every:,} variants, {every - made:,} change nothing, as far as tokens tell",
+        "stagger": "variants that begin at different blocks share passes",
+        "together": "inputs of one length share their unchanged pass",
+        "head_out": "edits of heads' outputs are made at z, where that is the same",
+    }
+    return said | dict.fromkeys(sorted(plan.without), "switched off")
 
 
-def _mean_plan(experiment: Experiment, prompts: Mapping[str, Prompts], name: str, depth: int) -> RunPlan:
-    """The passes over all examples of a run whose mean is taken, its own sources included."""
-    order = topological([name], experiment.sources)
-    inputs = [experiment.run(n).input for n in order]
-    split = groups(prompts, list(dict.fromkeys(inputs)))
-    rows = sum(len(g) for g in split)
-    tokens = sum(prompts[i].lengths[own_row(prompts[i], row)] for i in inputs for g in split for row in g)
-    passes = len(order) * len(split)
-    return RunPlan(f"mean of {name}", inputs[-1], 1, passes, len(order) * rows, tokens * depth, "")
+def _mean_pass(run: RunPlan, prompts: Mapping[str, Prompts], costs: Costs) -> PassPlan:
+    """One of the passes over all examples whose mean is taken, of average size."""
+    lengths = prompts[run.input].lengths
+    one = unchanged_pass(run.run, 1, round(sum(lengths) / len(lengths)), costs)
+    share = run.token_layers // run.passes
+    return replace(
+        one, rows=run.rows // run.passes, token_layers=share, work=costs.base(run.rows // run.passes, one.rows)
+    )
+
+
+def _naive_work(runs: Sequence[RunPlan], prompts: Mapping[str, Prompts], costs: Costs) -> Work:
+    parts = []
+    for run in runs:
+        tokens = run.token_layers // max(1, len(costs.blocks))
+        lengths = prompts[run.input].lengths
+        keys = sum(n * (n + 1) / 2 for n in lengths) / sum(lengths)
+        one = costs.flow([round(tokens / run.passes)] * len(costs.blocks), keys=keys, read=round(tokens / run.passes))
+        parts.append(Work(costs.plain(tokens, round(tokens * keys)), one.seconds * run.passes, one.bytes))
+    return total(parts)

@@ -24,7 +24,9 @@ from assay.engine.load import load as load
 from assay.engine.naive import measure
 from assay.engine.ray.cluster import Ray
 from assay.engine.run_result import RunResult, run_once
+from assay.engine.schedule.measure import Asked
 from assay.engine.schedule.measure import measure as measure_scheduled
+from assay.engine.store.through import AnyStore
 from assay.experiments.captures import Capture
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
@@ -142,17 +144,21 @@ class Model:
         self,
         experiment: Experiment,
         *,
-        engine: Literal["naive", "scheduled", "ray"] | Ray = "naive",
+        engine: Literal["scheduled", "naive", "ray"] | Ray = "scheduled",
         batch: int | None = None,
         without: Collection[str] = (),
+        memory: str | float | None = None,
+        store: AnyStore | None = None,
     ) -> Result:
         """Run an experiment: labelled arrays with provenance and cost.
 
-        `engine="naive"` makes one plain forward pass for each variant. `engine="scheduled"` gives the same numbers,
-        within rounding, from less work: variants begin at the first block and position that differ, many in one pass;
-        what it can't do is left to the naive engine, and the result says why. `without` names parts of the schedule to
-        switch off: "depth", "position", "noop", "stagger". `batch` limits the examples in one pass. Who listens to
-        `assay.core.progress` hears how many variants are done.
+        `engine="scheduled"`: variants begin at the first block and position that differ, many in one pass; what it
+        can't do is left to the naive engine, and the result says why. `engine="naive"`: one plain forward pass for each
+        variant; the same numbers within rounding. `without` names parts of the schedule to switch off: "depth",
+        "position", "noop", "stagger", "together", "head_out". `batch` limits the examples in one pass, `memory` what
+        batches of variants may take ("4GiB", or a fraction of what is free). With a `store` (or its folder) what is there
+        is read, and what is not is kept as it is finished. Who listens to `assay.core.progress` hears how many variants
+        are done.
 
         `engine="ray"` shares the work out over a Ray cluster (extra `ray`); `engine=Ray(...)` says which, and how.
         """
@@ -162,14 +168,22 @@ class Model:
             cluster = engine if isinstance(engine, Ray) else Ray()
             return measure_apart(self.network, experiment, cluster, batch=batch, without=without)
         if engine == "scheduled":
-            return measure_scheduled(self.network, experiment, batch=batch, without=without)
+            return measure_scheduled(self.network, experiment, batch=batch, without=without, memory=memory, store=store)
         if engine != "naive":
-            raise ExperimentError(f"there is no engine {engine!r}: expected 'naive', 'scheduled' or 'ray'.")
-        return measure(self.network, experiment, batch=batch)
+            raise ExperimentError(f"there is no engine {engine!r}: expected 'scheduled', 'naive' or 'ray'.")
+        return measure(self.network, experiment, batch=batch, store=store)
 
-    def explain(self, experiment: Experiment, *, batch: int | None = None) -> Explanation:
-        """What `measure` will do, before it does it: a table of passes, rows and token-layers."""
-        return explain(self.network, experiment, batch=batch)
+    def explain(
+        self,
+        experiment: Experiment,
+        *,
+        engine: Literal["scheduled", "naive"] = "scheduled",
+        batch: int | None = None,
+        without: Collection[str] = (),
+        memory: str | float | None = None,
+    ) -> Explanation:
+        """What `measure` will do, before it does it: its passes, token-layers, operations, seconds and memory."""
+        return explain(self.network, experiment, engine=engine, asked=Asked.of(batch, without, memory))
 
     def gradients(
         self,

@@ -16,6 +16,7 @@ from torch import Tensor
 from assay.core.progress import report
 from assay.core.provenance import Cost, Provenance
 from assay.core.result import Result
+from assay.engine.costs import Costs
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import batch_size, groups
 from assay.engine.run_result import kept_by_captures
@@ -61,7 +62,7 @@ def compute(network: Network, experiment: Experiment, *, batch: int | None, jour
     tally = Tally()
     plan = _plan(network, experiment, prompts, variants, batch, tally)
     table = Table(experiment, axes(experiment, facts))
-    spent = partial(_cost, tally, max(network.structure.depth.values(), default=0), started)
+    spent = partial(_cost, network, tally, started)
     journal.open(table, [variant.index for variant in variants], plan.groups, spent=spent)
     for number, rows in enumerate(plan.groups):
         group = journal.group(rows)
@@ -95,14 +96,16 @@ def _group(plan: _Plan, table: Table, runner: Runner, group: Group) -> Iterator[
         yield len(group.finished)
 
 
-def _cost(tally: Tally, depth: int, started: float) -> Cost:
+def _cost(network: Network, tally: Tally, started: float) -> Cost:
     """What was computed so far."""
+    depth = max(network.structure.depth.values(), default=0)
     return Cost(
         passes=tally.passes,
         rows=tally.rows,
         token_layers=tally.tokens * depth,
         seconds=time.perf_counter() - started,
         backward_passes=tally.backward,
+        flops=Costs(network, network.structure.main_chain).plain(tally.tokens, tally.pairs),
     )
 
 

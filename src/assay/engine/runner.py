@@ -43,7 +43,15 @@ class Tally:
     passes: int = 0
     rows: int = 0
     tokens: int = 0
+    pairs: int = 0
+    """Pairs of a token and one that is not after it, over all prompts."""
     backward: int = 0
+
+    def plain(self, rows: int, tokens: int) -> None:
+        """So many prompts of so many tokens were computed."""
+        self.rows += rows
+        self.tokens += rows * tokens
+        self.pairs += rows * tokens * (tokens + 1) // 2
 
 
 @dataclass
@@ -63,6 +71,7 @@ class Runner:
     """What gradients take for constants (`assay.engine.frozen`)."""
     to_output: bool = True
     """Whether runs go on to their output when their gradients need none."""
+    _scopes: dict[tuple[str, int], Scope] = field(default_factory=dict)
 
     def make(self, name: str, run: Run) -> Kept:
         """Make one run; its sources must have been made."""
@@ -114,8 +123,7 @@ class Runner:
         scope = self.scope(run, 0 if extra is None else extra.shape[1])
         attached, changes = list(attach), self.changes(run.edits, scope)
         self.tally.passes += 1
-        self.tally.rows += len(self.rows)
-        self.tally.tokens += len(self.rows) * scope.tokens
+        self.tally.plain(len(self.rows), scope.tokens)
         if not attached:
             return forward(self.network, inputs, changes, keep)
         frozen = freezing(self.network, self.frozen, [site for site, _ in changes])
@@ -129,11 +137,13 @@ class Runner:
 
     def scope(self, run: Run, extra: int = 0) -> Scope:
         """Which examples and tokens a pass of this run covers."""
-        prompts = self.prompts[run.input]
-        rows = own_rows(prompts, self.rows)
-        length = prompts.lengths[rows[0]]
-        named = self.experiment.inputs[run.input].positions
-        return Scope(tuple(rows), length, named, 0, length + extra, len(prompts))
+        if (run.input, extra) not in self._scopes:
+            prompts = self.prompts[run.input]
+            rows = own_rows(prompts, self.rows)
+            length = prompts.lengths[rows[0]]
+            named = self.experiment.inputs[run.input].positions
+            self._scopes[run.input, extra] = Scope(tuple(rows), length, named, 0, length + extra, len(prompts))
+        return self._scopes[run.input, extra]
 
     def scope_of(self, run: str) -> Scope:
         """The scope of a source's pass."""

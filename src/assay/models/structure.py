@@ -84,6 +84,12 @@ class Structure:
     """Why the model could not be traced."""
 
     @property
+    def main_chain(self) -> Chain | None:
+        """The chain of the language stack: the only one, or the decoder."""
+        chains = {chain.stack: chain for chain in self.chains}
+        return chains.get(None) or chains.get("dec")
+
+    @property
     def depth(self) -> Mapping[str | None, int]:
         """Number of layers of each stack."""
         found: dict[str | None, int] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.conformance import zoo
@@ -19,6 +20,7 @@ from assay.core.errors import ExperimentError
 from assay.core.result import Result
 from assay.engine import naive
 from assay.engine.schedule.measure import OPTIONS, measure
+from assay.models.taps import HeadOut
 
 FLAT = ("llama", "gpt2", "gpt_neox", "gemma2", "qwen3", "opt", "bert", "gemma3_text", "phi", "olmo2")
 WHOLE = ("mamba", "falcon_h1", "jamba")
@@ -149,14 +151,47 @@ def test_only_what_differs_is_computed() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_optimisation_can_be_switched_off_and_is_missed(option: str) -> None:
-    """Counted in token-layers; staggered start saves passes, not token-layers."""
+    """Counted in token-layers; a staggered start and a joint unchanged pass save passes, not token-layers."""
     experiment = patches()
+    if option == "head_out":
+        return  # counted by itself below: it saves neither
     _, on = agree("llama", experiment)
     _, off = agree("llama", experiment, without=[option])
-    if option == "stagger":
+    if option in ("stagger", "together"):
         assert off.cost.passes > on.cost.passes and off.cost.token_layers == on.cost.token_layers
     else:
         assert off.cost.token_layers > on.cost.token_layers
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        edit.patch("head_out", source="corrupt"),
+        edit.zero("head_out", pos=3),
+        edit.scale("head_out", factor=0.5),
+        edit.mean("head_out", over="corrupt"),
+    ],
+    ids=lambda e: e.op,
+)
+def test_heads_outputs_are_edited_at_z(name: str, change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then no head's output is computed in the width of the stream."""
+    network, reads = model_of(name).network, list[int]()
+    read = HeadOut.read
+    monkeypatch.setattr(HeadOut, "read", lambda *args: (reads.append(1), read(*args))[1])
+    inputs = pair(0, 2)
+    experiment = sweep(change, over=["layer", "head"], inputs=inputs, base="clean", metrics=METRICS[:2])
+    measure(network, experiment)
+    assert not reads
+    agree(name, experiment)
+    agree(name, experiment, without=["head_out"])
+    assert reads
+
+
+def test_another_edit_of_a_heads_output_leaves_all_where_they_are() -> None:
+    vector = torch.randn(model_of("llama").d_model, dtype=torch.float64)
+    edits = [edit.add("L1.head_out", vector, head=0), edit.patch("head_out", source="corrupt")]
+    agree("llama", sweep(edits, over=["layer", "head"], inputs=pair(0, 2), base="clean", metrics=METRICS[:2]))
 
 
 def test_an_unknown_optimisation_is_refused() -> None:

@@ -165,7 +165,8 @@ def test_what_is_hooked_in_is_neither_kept_nor_answered_from_the_store(llama: Mo
     assert same(measure(llama, plain(), tmp_path), kept)
 
 
-def test_transformers_own_hooks_are_no_matter(llama: Model) -> None:
+def test_transformers_own_hooks_are_no_matter() -> None:
+    llama = tiny_llama()  # of its own: the hooks stay
     before = key(llama)
     llama.native(torch.tensor([IDS[0]]), output_hidden_states=True)  # leaves hooks that collect outputs
     assert any(module._forward_hooks for module in llama.native.modules())

@@ -18,6 +18,10 @@ def run(
         Path | None,
         typer.Option(help="A folder for result.npz and a copy of the experiment; by default nothing is kept."),
     ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="A folder where results are kept by what made them: `assay store ls --store FOLDER`."),
+    ] = None,
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
@@ -44,7 +48,7 @@ def run(
         check_folder(out, asked)
     loaded = load_model(model, revision=revision, dtype=dtype, device=device)
     with bar(quiet=as_json) as advance, listening(advance):
-        result = loaded.measure(asked, batch=batch)
+        result = loaded.measure(asked, batch=batch, store=store)
     saved = None if out is None else write_folder(out, asked, result)
     if as_json:
         typer.echo(json.dumps({**summary(result), "saved": saved and str(saved)}, indent=2, ensure_ascii=False))

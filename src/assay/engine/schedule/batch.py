@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from assay.engine.changes import Sources
+from assay.engine.costs import Costs
 from assay.engine.hooks import Action
 from assay.engine.runner import Runner
 from assay.engine.schedule.base import Base
@@ -32,6 +33,7 @@ class Made:
 
     values: Values
     token_layers: int = 0
+    flops: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class RowRun:
     metrics: tuple[Metric, ...]
     sources: Callable[..., Sources]
     shared: frozenset[str]
+    costs: Costs
     padded: bool
     """The model puts its output into sequences again: the rows that are read must fill whole ones."""
 
@@ -65,7 +68,7 @@ class RowRun:
         made.values.read = {
             pair: row for row, pair in enumerate(wanted_rows(list(self.metrics), made.values, self.runner, self.run))
         }
-        last = self._last(bool(made.values.read))
+        last = last_block(self.needed, self.chain, reads=bool(made.values.read))
         if last < 0:
             return made
         actions = [*self._changes(placed, departures, batch), *self._keeps(made.values)]
@@ -81,17 +84,16 @@ class RowRun:
         )
         output = flow.run()
         made.token_layers = sum(flow.tokens)
+        made.flops = self.costs.flow(
+            [0] * (min(last + 1, len(self.chain)) - len(flow.tokens)) + flow.tokens,
+            keys=_keys(sequences, scope.tokens, flat=self.flat),
+            read=len(made.values.read),
+        ).flops
         self.runner.tally.passes += 1
         self.runner.tally.rows += len(sequences)
         if output is not None and made.values.read:
             made.values.results = output if flow.read is not None else output[self._index(made.values)]
         return made
-
-    def _last(self, reads: bool) -> int:
-        """The last block that is needed; −1 when nothing is."""
-        if reads:
-            return len(self.chain)
-        return max((min(entry(site, self.chain), len(self.chain)) for site in self.needed), default=-1)
 
     def _changes(
         self, placed: Sequence[Sequence[Placed]], departures: Sequence[Departure], batch: Batch
@@ -152,6 +154,19 @@ class VariantSources:
     def site(self, name: str) -> Site:
         """A site by name."""
         return self.runner.site(name)
+
+
+def _keys(sequences: Sequences, tokens: int, *, flat: bool) -> float:
+    """How many keys a row sees on average."""
+    firsts = sequences.first if flat else (0,)
+    return sum((first + 1 + tokens) / 2 for first in firsts) / len(firsts)
+
+
+def last_block(needed: Iterable[Site], chain: Chain, *, reads: bool) -> int:
+    """The last block that is needed; −1 when nothing is, the chain's length where the output is read."""
+    if reads:
+        return len(chain)
+    return max((min(entry(site, chain), len(chain)) for site in needed), default=-1)
 
 
 def output_metrics(metrics: Sequence[Metric]) -> tuple[Metric, ...]:

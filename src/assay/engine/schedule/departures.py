@@ -7,14 +7,15 @@ for each site and source, then one lookup for each variant and example.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
 from assay.core.sites import SiteName
 from assay.engine.changes import Sources
-from assay.engine.schedule.base import Base
+from assay.engine.schedule.joint import same_so_far
 from assay.engine.select import Scope, edited_examples, head_axis, position_axis
 from assay.experiments.edits import Edit
 from assay.experiments.given_edits import Noise
@@ -46,15 +47,21 @@ class Departures:
 
     network: Network
     chain: Chain
-    base: Base
+    inputs: Mapping[str, Any]
+    kept: Mapping[Site, Tensor] | None
+    """What the unchanged pass has at sites; None before it was made: then places are told from the tokens alone."""
     scope: Scope
     sources: Sources
     fixed: frozenset[str]
-    """Runs whose values are known now."""
+    """Runs whose values are known before the variants'."""
+    plain: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The inputs of runs without edits."""
     skip_equal: bool = True
     by_position: bool = True
     by_depth: bool = True
-    _changed: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
+    _compared: dict[tuple[str, Site], Tensor | None] = field(default_factory=dict)
+    _changed: dict[tuple[str, Site, Any], list[list[bool]]] = field(default_factory=dict)
+    _places: dict[tuple[int | str | None, int], Sequence[int]] = field(default_factory=dict)
 
     def of(self, edits: Sequence[Placed]) -> Departure:
         """Where a run with these edits departs."""
@@ -72,42 +79,74 @@ class Departures:
     def _first(self, edit: Edit, site: Site) -> list[int | None]:
         changed = self._comparison(edit, site)
         axis = position_axis(site.axes)
+        chosen = None if edit.examples is None else set(edited_examples(edit, self.scope))
         places: list[int | None] = []
         for b, row in enumerate(self.scope.rows):
-            if edit.examples is not None and row not in edited_examples(edit, self.scope):
+            if chosen is not None and row not in chosen:
                 places.append(None)
                 continue
             if axis is None:
                 places.append(0)
                 continue
-            positions = self.scope.positions(edit.pos, row, self.scope.tokens, edit.step)
+            positions: Sequence[int] = self._positions(edit, row)
             if changed is not None:
-                flags = changed[b].tolist()
+                flags = changed[b]
                 positions = [p for p in positions if flags[p]]
             places.append(min(positions, default=None))
         return places
 
-    def _comparison(self, edit: Edit, site: Site) -> Tensor | None:
-        """Which positions a patch changes [batch, pos]; None when that is not known."""
-        if not self.skip_equal or not comparable(edit) or site not in self.base.kept.sites:
+    def _positions(self, edit: Edit, row: int) -> Sequence[int]:
+        if not isinstance(edit.pos, int | str | None) or edit.step is not None:
+            return self.scope.positions(edit.pos, row, self.scope.tokens, edit.step)
+        key = (edit.pos, row)
+        if key not in self._places:
+            self._places[key] = self.scope.positions(edit.pos, row, self.scope.tokens, None)
+        return self._places[key]
+
+    def _comparison(self, edit: Edit, site: Site) -> list[list[bool]] | None:
+        """Which positions a patch changes, for each example; None when that is not known."""
+        if not self.skip_equal or not comparable(edit) or (self.kept is not None and site not in self.kept):
             return None
         assert isinstance(edit, Patch | Freeze)
         if edit.source not in self.fixed or not same_places(edit, self.scope, self.sources.scope_of(edit.source)):
             return None
         if position_axis(site.axes) != 1:
             return None
-        key = (edit.source, site)
-        if key not in self._changed:
-            here, there = self.base.kept.sites[site], self.sources.value(edit.source, site)
-            if here.shape != there.shape:
-                return None
-            self._changed[key] = (here != there).any(-1)
-        different = self._changed[key]
         heads = head_axis(site.axes)
-        if heads is None:
-            return different
-        index = resolve_indices(edit.head, size=different.shape[heads], axis="head")
-        return different[:, :, index].any(-1)
+        head = tuple(edit.head) if isinstance(edit.head, list | tuple) else edit.head
+        key = (edit.source, site, head if heads is not None and isinstance(head, int | tuple) else None)
+        if key not in self._changed:
+            different = self._different(edit.source, site)
+            if different is None:
+                return None
+            if heads is not None and different.ndim > heads:
+                index = resolve_indices(edit.head, size=different.shape[heads], axis="head")
+                different = different[:, :, index].any(-1)
+            if heads is not None and not isinstance(head, int | tuple | None):
+                return different.tolist()
+            self._changed[key] = different.tolist()
+        return self._changed[key]
+
+    def _different(self, source: str, site: Site) -> Tensor | None:
+        """Where a source's value is another one, [batch, pos] or [batch, pos, head]."""
+        if (source, site) not in self._compared:
+            may = self._may_differ(source)
+            if self.kept is None:
+                self._compared[source, site] = may
+            else:
+                here, there = self.kept[site], self.sources.value(source, site)
+                differs = None if here.shape != there.shape else (here != there).any(-1).cpu()
+                if differs is not None and may is not None:
+                    differs &= may.reshape(*may.shape, *(1,) * (differs.ndim - 2))
+                self._compared[source, site] = differs
+        return self._compared[source, site]
+
+    def _may_differ(self, source: str) -> Tensor | None:
+        """Where a causal model's passes can differ at all, told from the tokens, [batch, pos]; None where it is not."""
+        if source not in self.plain or not self.by_position:
+            return None
+        same = same_so_far(self.inputs, self.plain[source])
+        return None if same is None else ~same.cpu()
 
 
 def entry(site: Site, chain: Chain) -> int:

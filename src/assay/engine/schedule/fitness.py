@@ -11,7 +11,7 @@ from assay.engine.select import position_axis
 from assay.experiments.captures import GradCapture
 from assay.experiments.experiment import Experiment
 from assay.experiments.given_edits import Call
-from assay.experiments.metrics import CallMetric, LogProb, Metric, Prob
+from assay.experiments.metrics import CallMetric, LogProb, Prob
 from assay.experiments.runs import Run
 from assay.experiments.site_metrics import SiteMetric
 from assay.models.attention import IMPLEMENTATION
@@ -31,7 +31,7 @@ class Fitness:
 
 def fitness(network: Network, experiment: Experiment, variants: Sequence[Mapping[str, Run]]) -> Fitness:
     """How the runs that vary can be scheduled. `variants` are those runs for each variant."""
-    chain = main_chain(network)
+    chain = network.structure.main_chain
     if chain is None:
         return Fitness(None, "this model has no stack of blocks that hand on a residual stream")
     if chain.broken:
@@ -44,12 +44,6 @@ def fitness(network: Network, experiment: Experiment, variants: Sequence[Mapping
         if outside(site, chain):
             return Fitness(None, f"{site} lies outside the chain of blocks")
     return Fitness(chain, whole=_why_whole(network, chain, sites))
-
-
-def main_chain(network: Network) -> Chain | None:
-    """The chain of the language stack: the only one, or the decoder."""
-    chains = {chain.stack: chain for chain in network.structure.chains}
-    return chains.get(None) or chains.get("dec")
 
 
 def touched(network: Network, experiment: Experiment, variants: Iterable[Mapping[str, Run]]) -> set[Site]:
@@ -108,8 +102,3 @@ def _why_whole(network: Network, chain: Chain, sites: Iterable[Site]) -> str | N
         if site.name.name.startswith("ssm"):
             return f"{site} is a state along positions"
     return None
-
-
-def unread(metrics: Iterable[Metric]) -> bool:
-    """Whether no metric reads the output."""
-    return all(isinstance(metric, SiteMetric) for metric in metrics)

@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
 
 from assay.core.errors import ExperimentError, nearest
 from assay.core.progress import listening, report
-from assay.core.provenance import Cost
 from assay.core.result import Result
 from assay.engine import naive
+from assay.engine.costs import Costs
+from assay.engine.memory import Peak, budget
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import batch_size, groups
 from assay.engine.runner import executed
-from assay.engine.schedule.fitness import Fitness, fitness, main_chain
+from assay.engine.schedule.execution import Execution
+from assay.engine.schedule.fitness import Fitness, fitness
 from assay.engine.schedule.meeting import CannotMeetError
 from assay.engine.schedule.plan import Plan
 from assay.engine.schedule.proof import Proof, proof
+from assay.engine.schedule.rewrites import at_z
+from assay.engine.speed import speed_of
+from assay.engine.store.journal import Journal
+from assay.engine.store.through import AnyStore, through
 from assay.engine.table import Table
 from assay.experiments.expand import Variant, axes, expand
 from assay.experiments.experiment import Experiment
@@ -34,43 +42,98 @@ from assay.experiments.runs import Run
 from assay.models.network import Network
 from assay.models.prompts import Prompts
 
-OPTIONS = ("depth", "position", "noop", "stagger")
+OPTIONS = ("depth", "position", "noop", "stagger", "together", "head_out")
 """Optimisations that can be switched off by name."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How a schedule is to be made. `without` names optimisations to switch off, `memory` is a budget."""
+
+    batch: int | None = None
+    without: frozenset[str] = frozenset()
+    memory: str | float | None = None
+
+    @classmethod
+    def of(cls, batch: int | None = None, without: Collection[str] = (), memory: str | float | None = None) -> Asked:
+        """Checked: every name in `without` is in `OPTIONS`."""
+        unknown = [name for name in without if name not in OPTIONS]
+        if unknown:
+            raise ExperimentError(
+                f"{unknown[0]!r} is no optimisation of the schedule: expected {', '.join(OPTIONS)}."
+                f"{nearest(unknown[0], OPTIONS)}"
+            )
+        return cls(batch, frozenset(without), memory)
+
+
 def measure(
-    network: Network, experiment: Experiment, *, batch: int | None = None, without: Collection[str] = ()
+    network: Network,
+    experiment: Experiment,
+    *,
+    batch: int | None = None,
+    without: Collection[str] = (),
+    memory: str | float | None = None,
+    store: AnyStore | None = None,
 ) -> Result:
     """Run an experiment on the schedule; by the naive engine, with the reason recorded, where the schedule can't.
 
-    `without` names optimisations to switch off, among `OPTIONS`.
+    `without` names optimisations to switch off, among `OPTIONS`. `memory` is what batches of variants may take: a size
+    (`"4GiB"`) or a fraction of what is free (half of it if nothing is said); when memory runs out all the same, the
+    batch is halved, and the result says so.
     """
-    unknown = [name for name in without if name not in OPTIONS]
-    if unknown:
-        raise ExperimentError(
-            f"{unknown[0]!r} is no optimisation of the schedule: expected {', '.join(OPTIONS)}.{nearest(unknown[0], OPTIONS)}"
-        )
+    asked = Asked.of(batch, without, memory)
+    make = partial(_made, network, experiment, asked)
+    return through(store, network, experiment, engine="scheduled", make=make)
+
+
+def _made(network: Network, experiment: Experiment, asked: Asked, journal: Journal) -> Result:
     if not any(name in experiment.varying() for name in executed(experiment)):
-        return naive.measure(network, experiment, batch=batch)
+        return naive.compute(network, experiment, batch=asked.batch, journal=journal)
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
-    case = _Case.of(network, experiment, prompts)
-    fit = fitness(network, experiment, case.filled)
-    refused = fit.refused
-    if refused is None:
-        wanted_flat = fit.whole is None and "position" not in without
-        found = _proven(network, wanted_flat)
-        if found.refused is None:
-            whole = "switched off" if "position" in without else fit.whole or found.why_whole
-            try:
-                return _scheduled(case, fit, found, batch=batch, without=frozenset(without), whole=whole)
-            except CannotMeetError as error:
-                refused = str(error)
-        else:
-            refused = found.refused
-    made = naive.measure(network, experiment, batch=batch)
+    planned = prepare(network, experiment, prompts, asked)
+    refused = planned
+    if not isinstance(planned, str):
+        try:
+            return _scheduled(planned, asked, journal)
+        except CannotMeetError as error:
+            refused = str(error)
+    made = naive.compute(network, experiment, batch=asked.batch, journal=journal)
     fact = f"the schedule could not be used: {refused}"
     return Result(made.data, made.provenance.with_facts(fact), made.cost)
+
+
+def prepare(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], asked: Asked) -> Plan | str:
+    """The plan of an experiment that was checked, or why there is none."""
+    case = _Case.of(network, experiment, prompts, rewrite="head_out" not in asked.without)
+    fit = fitness(network, experiment, case.filled)
+    if fit.refused is not None:
+        return fit.refused
+    found = _proven(network, fit.whole is None and "position" not in asked.without)
+    if found.refused is not None:
+        return found.refused
+    plan = _plan(case, fit, found, asked)
+    plan.whole = "switched off" if "position" in asked.without else fit.whole or found.why_whole
+    return plan
+
+
+def _plan(case: _Case, fit: Fitness, layout: Proof, asked: Asked) -> Plan:
+    costs = Costs(case.network, fit.chain)
+    costs = replace(costs, speed=speed_of(case.network, sum(costs.blocks) + costs.unembedding, len(costs.blocks)))
+    device = next((p.device for p in case.network.native.parameters()), torch.device("cpu"))
+    return Plan(
+        case.network,
+        case.experiment,
+        case.prompts,
+        case.variants,
+        case.filled,
+        case.varying,
+        fit,
+        layout,
+        asked.without,
+        costs,
+        budget(asked.memory, device),
+    )
 
 
 _PROOFS: WeakKeyDictionary[nn.Module, dict[bool, Proof]] = WeakKeyDictionary()
@@ -88,13 +151,13 @@ def _naively(network: Network, experiment: Experiment) -> Result:
         return naive.measure(network, experiment)
 
 
-def _tried(network: Network, experiment: Experiment, layout: Proof) -> Result:
-    case = _Case.of(network, experiment, prompts_of(network, experiment))
-    whole = None if layout.flat else "tried so"
+def _tried(network: Network, experiment: Experiment, layout: Proof) -> tuple[Result, str | None]:
+    asked = Asked.of(without=("stagger",))
+    case = _Case.of(network, experiment, prompts_of(network, experiment), rewrite=False)
+    plan = _plan(case, Fitness(network.structure.main_chain), layout, asked)
+    plan.whole = None if layout.flat else "tried so"
     with listening(None):
-        return _scheduled(
-            case, Fitness(main_chain(network)), layout, batch=None, without=frozenset({"stagger"}), whole=whole
-        )
+        return _scheduled(plan, asked, Journal()), plan.whole
 
 
 @dataclass(frozen=True)
@@ -110,33 +173,34 @@ class _Case:
     varying: tuple[str, ...]
 
     @classmethod
-    def of(cls, network: Network, experiment: Experiment, prompts: Mapping[str, Prompts]) -> _Case:
+    def of(cls, network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], *, rewrite: bool) -> _Case:
         variants = list(expand(experiment, NetworkFacts(network, prompts)))
         varying = tuple(name for name in executed(experiment) if name in experiment.varying())
         filled = [{name: v.runs.get(name) or experiment.run(name) for name in varying} for v in variants]
+        if rewrite:
+            filled = [at_z(runs, network) for runs in filled]
         return cls(network, experiment, prompts, variants, filled, varying)
 
 
-def _scheduled(
-    case: _Case, fit: Fitness, layout: Proof, *, batch: int | None, without: frozenset[str], whole: str | None
-) -> Result:
+def split_of(plan: Plan, asked: Asked) -> list[list[int]]:
+    """Examples that go together."""
+    used = list(dict.fromkeys(plan.experiment.run(name).input for name in executed(plan.experiment)))
+    return groups(plan.prompts, used, at_most=batch_size(plan.experiment, asked.batch))
+
+
+def _scheduled(plan: Plan, asked: Asked, journal: Journal) -> Result:
     started = time.perf_counter()
-    network, experiment, prompts = case.network, case.experiment, case.prompts
-    plan = Plan(network, experiment, prompts, case.variants, case.filled, case.varying, fit, layout, without)
-    plan.whole = whole
+    network, experiment, prompts = plan.network, plan.experiment, plan.prompts
+    execution = Execution(plan)
     table = Table(experiment, axes(experiment, NetworkFacts(network, prompts)))
-    used = list(dict.fromkeys(experiment.run(name).input for name in executed(experiment)))
-    split = groups(prompts, used, at_most=batch_size(experiment, batch))
-    total, done = len(case.variants) * len(split), 0
-    for rows in split:
-        for count in plan.group(rows, table):
-            done += count
-            report(done, total)
-    tally = plan.tally
-    cost = Cost(
-        passes=tally.passes,
-        rows=tally.rows,
-        token_layers=tally.tokens * len(plan.chain) + plan.token_layers,
-        seconds=time.perf_counter() - started,
-    )
-    return Result(table.dataset(), naive.provenance(network, experiment, prompts, plan.engine), cost)
+    split = split_of(plan, asked)
+    device = next((p.device for p in network.native.parameters()), torch.device("cpu"))
+    with Peak(device) as peak:
+        journal.open(table, [v.index for v in plan.variants], split, spent=partial(execution.cost, started))
+        for number, rows in enumerate(split):
+            for done in execution.group(journal.group(rows), rows, table):
+                report(number * len(plan.variants) + done, len(split) * len(plan.variants))
+    cost = execution.cost(started).model_copy(update={"peak_bytes": peak.bytes, "estimate": execution.estimate})
+    facts = [f"memory ran out {execution.halved} times: the batch was halved"] if execution.halved else []
+    provenance = naive.provenance(network, experiment, prompts, execution.engine).with_facts(*facts)
+    return Result(table.dataset(), provenance, cost)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from torch import Tensor
-
-from assay.engine import naive
+from assay.engine.costs import Costs
 from assay.engine.rows import own_rows
-from assay.engine.run_result import captured
-from assay.engine.runner import Runner, Tally, executed, needed_sites
-from assay.engine.schedule.base import Base, base_pass, inside_attention
-from assay.engine.schedule.batch import Made, RowRun, VariantSources
+from assay.engine.runner import Runner, executed, needed_sites
+from assay.engine.schedule.base import Base
+from assay.engine.schedule.batch import last_block, output_metrics
 from assay.engine.schedule.departures import Departure, Departures, Placed, comparable, moved_up
 from assay.engine.schedule.fitness import Fitness
+from assay.engine.schedule.joint import joined
+from assay.engine.schedule.outline import PassPlan, chunks, room, unchanged_pass, variant_pass
 from assay.engine.schedule.proof import Proof
-from assay.engine.schedule.reading import measured, spread
-from assay.engine.schedule.values import Values
-from assay.engine.source_means import source_means
-from assay.engine.table import Table
-from assay.experiments.captures import Capture, GradCapture
+from assay.experiments.captures import GradCapture
 from assay.experiments.expand import Variant
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
@@ -30,9 +25,6 @@ from assay.models.chain import Chain
 from assay.models.network import Network
 from assay.models.prompts import Prompts
 from assay.models.structure import Site
-
-ROWS_AT_ONCE = 4096
-"""Rows (positions of variants) of one pass at most, unless a single variant has more."""
 
 
 @dataclass
@@ -48,24 +40,19 @@ class Plan:
     fit: Fitness
     layout: Proof
     without: frozenset[str]
-    tally: Tally = field(default_factory=Tally)
-    token_layers: int = 0
+    costs: Costs
+    memory: int | None = None
+    """Bytes that rows may take."""
     whole: str | None = None
+    """Why positions before the first change are computed again; None when they are not."""
 
     def __post_init__(self) -> None:
         order = executed(self.experiment)
-        every = [{n: f.get(n) or self.experiment.run(n) for n in order} for f in self.filled]
-        self.needed = needed_sites(self.network, self.experiment, every)
-        self.means = source_means(self.network, self.experiment, self.prompts, every, self.tally)
+        self.every = [{n: f.get(n) or self.experiment.run(n) for n in order} for f in self.filled]
+        self.needed = needed_sites(self.network, self.experiment, self.every)
         self.fixed = tuple(name for name in order if name not in self.varying)
         self.placed = {name: [self._placed(f[name], name) for f in self.filled] for name in self.varying}
         self.kept, self.base_sites = self._sites()
-
-    @property
-    def engine(self) -> str:
-        """What is recorded of the engine."""
-        how = "from the first position that differs" if self.whole is None else f"all positions ({self.whole})"
-        return f"scheduled, variants as rows from the first block that differs, {how}"
 
     def _placed(self, run: Run, name: str) -> list[Placed]:
         placed: list[Placed] = [(edit, site) for edit in run.edits for site in self.network.sites_named(edit.site)]
@@ -86,51 +73,80 @@ class Plan:
                 if edit.source_run is not None and comparable(edit):
                     kept.setdefault(edit.source_run, set()).add(site)
                     sites.add(site)
-        for name in self.fixed:
-            run = self.experiment.run(name)
-            if run.input in bases and not run.edits:
-                bases[run.input] |= kept.get(name, set())
         return kept, bases
 
-    def group(self, rows: list[int], table: Table) -> Iterator[int]:
-        """All variants for a group of examples; yields how many are done."""
-        runner = Runner(self.network, self.experiment, self.prompts, rows, self.means, self.kept, self.tally)
-        bases = self._bases(runner)
-        for name in self.fixed:
-            run = self.experiment.run(name)
-            if run.edits or any(isinstance(c, GradCapture) for c in run.captures) or run.input not in bases:
-                runner.make(name, run)
-            else:
-                runner.kept[name] = bases[run.input].kept
-        naive.record(table, runner, {name: self.experiment.run(name) for name in self.fixed}, ())
-        flat = self._flat(bases.values())
-        unchanged = self._unchanged(runner, bases)
-        departures = {name: self._departures(name, runner, bases, flat=flat) for name in self.varying}
-        for chunk in self._chunks(departures, runner, flat=flat):
-            made: dict[str, Made] = {}
-            for name in self.varying:
-                variants = self._row_run(name, runner, bases, made, flat=flat)
-                made[name] = variants.make([self.placed[name][v] for v in chunk], [departures[name][v] for v in chunk])
-                self.token_layers += made[name].token_layers
-                self._record(name, chunk, runner, made[name], unchanged, table)
-            yield len(chunk)
+    def outline(self, rows: list[int]) -> list[PassPlan]:
+        """The passes for a group of examples, before any is made. No-ops are told from the tokens."""
+        runner = Runner(self.network, self.experiment, self.prompts, rows, {}, self.kept)
+        given, flat = self.given(rows), self.flat
+        departures = self.departures(runner, given, None, flat=flat)
+        fixed = [self.fixed_pass(name, runner) for name in self.fixed if name not in self.plain()]
+        variants = self.planned(list(self.batches(departures, runner)), departures, runner, flat=flat)
+        return [*self.unchanged(rows), *fixed, *variants]
 
-    def _row_run(
-        self, name: str, runner: Runner, bases: Mapping[str, Base], made: Mapping[str, Made], *, flat: bool
-    ) -> RowRun:
-        run = self.experiment.run(name)
-        return RowRun(
-            runner,
-            self.chain,
-            bases[run.input],
-            run,
-            flat,
-            frozenset(self.needed.get(name, ())),
-            self._metrics(name),
-            partial(VariantSources, runner, made),
-            frozenset(self.fixed),
-            self.layout.padded,
-        )
+    def given(self, rows: Sequence[int]) -> dict[str, Mapping[str, Any]]:
+        """The inputs whose unchanged pass is made, for these examples."""
+        return {name: self.prompts[name].inputs(own_rows(self.prompts[name], rows)) for name in self.inputs()}
+
+    def base_keep(self) -> dict[str, set[Site]]:
+        """The sites to keep of those passes."""
+        sites = {name: set(self.base_sites.get(name, ())) for name in self.inputs()}
+        for run in self.plain():
+            sites[self.experiment.run(run).input] |= self.kept.get(run, set())
+        return sites
+
+    def sharing(self, rows: Sequence[int]) -> list[list[str]]:
+        """Inputs by the native pass that they share."""
+        together = self.whole is None and "together" not in self.without
+        return joined(self.given(rows), self.base_keep(), together=together)
+
+    def unchanged(self, rows: Sequence[int]) -> list[PassPlan]:
+        """The unchanged passes of a group of examples."""
+        found = []
+        for names in self.sharing(rows):
+            mine = [own_rows(self.prompts[name], rows) for name in names]
+            tokens = self.prompts[names[0]].lengths[mine[0][0]]
+            title = f"unchanged {', '.join(names)}"
+            found.append(unchanged_pass(title, sum(map(len, mine)), tokens, self.costs))
+        return found
+
+    def fixed_pass(self, name: str, runner: Runner) -> PassPlan:
+        """The pass of a run that does not vary, but has edits."""
+        scope = runner.scope(self.experiment.run(name))
+        return unchanged_pass(name, len(scope.rows), scope.tokens, self.costs)
+
+    def planned(
+        self,
+        batches: Sequence[Sequence[int]],
+        departures: Mapping[str, Sequence[Departure]],
+        runner: Runner,
+        *,
+        flat: bool,
+    ) -> list[PassPlan]:
+        """The passes of batches of variants."""
+        found = []
+        for chunk in batches:
+            for name in self.varying:
+                mine = [departures[name][v] for v in chunk]
+                reads = bool(output_metrics(self.metrics(name)))
+                found.append(
+                    variant_pass(
+                        name,
+                        mine,
+                        runner.scope(self.experiment.run(name)).tokens,
+                        last_block(self.needed.get(name, ()), self.chain, reads=reads) + 1,
+                        self.costs,
+                        read=self._read(name, runner),
+                        flat=flat,
+                    )
+                )
+        return [plan for plan in found if plan.token_layers or plan.work.flops]
+
+    def _read(self, name: str, runner: Runner) -> int:
+        """Positions of a sequence at which metrics read the logits; those that read all are counted so."""
+        metrics = output_metrics(self.metrics(name))
+        tokens = runner.scope(self.experiment.run(name)).tokens
+        return max((1 if isinstance(m.pos, int | str) else tokens for m in metrics), default=0)
 
     @property
     def chain(self) -> Chain:
@@ -138,110 +154,77 @@ class Plan:
         assert self.fit.chain is not None
         return self.fit.chain
 
-    def _metrics(self, name: str) -> tuple[Metric, ...]:
-        return tuple(m for m in self.experiment.metrics if (m.run or self.experiment.main) == name)
-
-    def _flat(self, bases: Iterable[Base]) -> bool:
-        """Whether variants can leave out the positions before their first change."""
-        if self.whole is None and self.layout.padded and any(s.layer is None for s in self._all_sites()):
+    @property
+    def flat(self) -> bool:
+        """Whether variants leave out the positions before their first change, as far as is known before a pass."""
+        again = self.layout.padded and any(site.layer is None for site in self.touched())
+        if self.whole is None and again:
             self.whole = "this model puts its output into sequences again, and a site there is used"
-        if self.whole is None and any(base.repeated or not base.past for base in bases):
-            self.whole = "a block has no attention of its own, or more than one"
-        if self.whole is None and not all(base.causal for base in bases):
-            self.whole = "queries see keys after them"
         return self.whole is None
 
-    def _all_sites(self) -> Iterator[Site]:
+    def metrics(self, name: str) -> tuple[Metric, ...]:
+        """The metrics of a run."""
+        return tuple(m for m in self.experiment.metrics if (m.run or self.experiment.main) == name)
+
+    def touched(self) -> Iterator[Site]:
+        """Every site that a run that varies edits or reads."""
         for name in self.varying:
             yield from self.needed.get(name, ())
             yield from (site for placed in self.placed[name] for _, site in placed)
 
-    def _bases(self, runner: Runner) -> dict[str, Base]:
-        """The unchanged pass of every input whose runs vary."""
-        bases = {}
-        for source in dict.fromkeys(self.experiment.run(name).input for name in self.varying):
-            prompts = self.prompts[source]
-            mine = own_rows(prompts, runner.rows)
-            eager = inside_attention((*self._all_sites(), *self.base_sites[source]))
-            bases[source] = base_pass(
-                self.network, self.chain, prompts.inputs(mine), self.base_sites[source], eager=eager
-            )
-            self.tally.passes += 1
-            self.tally.rows += len(mine)
-            self.tally.tokens += len(mine) * prompts.lengths[mine[0]]
-        return bases
+    def inputs(self) -> list[str]:
+        """Inputs whose unchanged pass is made."""
+        return list(dict.fromkeys(self.experiment.run(name).input for name in (*self.varying, *self.plain())))
 
-    def _unchanged(self, runner: Runner, bases: Mapping[str, Base]) -> dict[tuple[str, int], Tensor]:
-        """Every metric of the runs that vary, on the unchanged pass: what holds where nothing departs."""
+    def plain(self) -> list[str]:
+        """Runs that do not vary and are the unchanged pass of their input."""
+        runs = [(name, self.experiment.run(name)) for name in self.fixed]
+        return [n for n, run in runs if not run.edits and not any(isinstance(c, GradCapture) for c in run.captures)]
+
+    def departures(
+        self,
+        runner: Runner,
+        inputs: Mapping[str, Mapping[str, Any]],
+        bases: Mapping[str, Base] | None,
+        *,
+        flat: bool,
+    ) -> dict[str, list[Departure]]:
+        """Where every variant departs; `bases` is None before the unchanged passes are made."""
         found = {}
         for name in self.varying:
             run = self.experiment.run(name)
-            runner.kept[name] = bases[run.input].kept
-            for number, metric in enumerate(self._metrics(name)):
-                found[name, number] = runner.measure(metric, name, run)
+            finder = Departures(
+                self.network,
+                self.chain,
+                inputs[run.input],
+                None if bases is None else bases[run.input].kept.sites,
+                runner.scope(run),
+                runner,
+                frozenset(self.fixed),
+                {plain: inputs[self.experiment.run(plain).input] for plain in self.plain()},
+                skip_equal="noop" not in self.without,
+                by_position=flat,
+                by_depth="depth" not in self.without,
+            )
+            found[name] = [finder.of(placed) for placed in self.placed[name]]
         return found
 
-    def _departures(self, name: str, runner: Runner, bases: Mapping[str, Base], *, flat: bool) -> list[Departure]:
-        run = self.experiment.run(name)
-        finder = Departures(
-            self.network,
-            self.chain,
-            bases[run.input],
-            runner.scope(run),
-            runner,
-            frozenset(self.fixed),
-            skip_equal="noop" not in self.without,
-            by_position=flat,
-            by_depth="depth" not in self.without,
-        )
-        return [finder.of(placed) for placed in self.placed[name]]
-
-    def _chunks(
-        self, departures: Mapping[str, Sequence[Departure]], runner: Runner, *, flat: bool
+    def batches(
+        self, departures: Mapping[str, Sequence[Departure]], runner: Runner, *, but: Collection[int] = ()
     ) -> Iterator[list[int]]:
-        """Variants that go together, those that begin at the same block beside each other."""
-        order = sorted(range(len(self.variants)), key=lambda v: min(d[v].layer for d in departures.values()))
-        chunk: list[int] = []
-        size, layer = 0, -1
-        for v in order:
-            rows = max(self._rows(name, d[v], runner) for name, d in departures.items())
-            begins = min(d[v].layer for d in departures.values())
-            full = size + rows > ROWS_AT_ONCE or ("stagger" in self.without and begins != layer)
-            if chunk and full:
-                yield chunk
-                chunk, size = [], 0
-            chunk.append(v)
-            size, layer = size + rows, begins
-        if chunk:
-            yield chunk
+        """Variants that go together, those that begin at the same block beside each other; not those in `but`."""
+        numbers = [v for v in range(len(self.variants)) if v not in but]
+        begins = {v: min(d[v].layer for d in departures.values()) for v in numbers}
+        sizes = {v: max(self._rows(name, d[v], runner) for name, d in departures.items()) for v in numbers}
+        device = next((p.device.type for p in self.network.native.parameters()), "cpu")
+        return chunks(
+            sorted(numbers, key=begins.__getitem__),
+            sizes,
+            begins,
+            room=room(self.costs, device, self.memory),
+            one_layer="stagger" in self.without,
+        )
 
     def _rows(self, name: str, departure: Departure, runner: Runner) -> int:
         length = runner.scope(self.experiment.run(name)).tokens
         return sum(length - first for first in departure.first if first is not None)
-
-    def _record(
-        self,
-        name: str,
-        chunk: Sequence[int],
-        runner: Runner,
-        made: Made,
-        unchanged: Mapping[tuple[str, int], Tensor],
-        table: Table,
-    ) -> None:
-        run, values = self.experiment.run(name), made.values
-        for number, metric in enumerate(self._metrics(name)):
-            base = unchanged[name, number]
-            numbers = base.expand(len(chunk), *base.shape)
-            if len(values.rows.sequences):
-                numbers = spread(measured(metric, values, runner, run), base, len(chunk), values)
-            for place, v in enumerate(chunk):
-                table.metric(metric.name or metric.kind, self.variants[v].index, runner.rows, numbers[place])
-        if not run.captures:
-            return
-        for place, v in enumerate(chunk):
-            found = captured(self.network, run, runner.scope(run), partial(_whole, values, place))
-            table.captures(name, self.variants[v].index, runner.rows, found)
-
-
-def _whole(values: Values, variant: int, capture: Capture, site: Site) -> Tensor:
-    return values.whole(variant, site)

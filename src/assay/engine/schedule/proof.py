@@ -8,7 +8,7 @@ layout; the first that agrees is used. Cost: about ten passes on two sequences o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -46,11 +46,11 @@ class Proof:
 def proof(
     network: Network,
     naive: Callable[[Network, Experiment], Result],
-    scheduled: Callable[[Network, Experiment, Proof], Result],
+    scheduled: Callable[[Network, Experiment, Proof], tuple[Result, str | None]],
     *,
     try_flat: bool,
 ) -> Proof:
-    """The best layout that agrees with the naive engine on a small sweep."""
+    """The best layout that agrees with the naive engine on a small sweep. `scheduled` also tells why it took whole rows."""
     experiment = _experiment(network)
     if experiment is None:
         return Proof(refused="this model takes no token ids, so the schedule could not be tried on it")
@@ -61,7 +61,7 @@ def proof(
             continue
         candidate = Proof(flat, padded, why_whole=None if flat else why_whole)
         try:
-            found = scheduled(network, experiment, candidate)
+            found, whole = scheduled(network, experiment, candidate)
         except (
             RuntimeError,
             ValueError,
@@ -75,7 +75,7 @@ def proof(
             reason = f"{type(error).__name__}: {str(error).splitlines()[0][:80] if str(error) else ''}"
         else:
             if _agree(expected, found, network):
-                return candidate
+                return candidate if not flat or whole is None else replace(candidate, why_whole=whole)
             reason = "its numbers differ from those of plain passes"
         if flat:
             why_whole = f"cutting sequences into rows was tried: {reason}"

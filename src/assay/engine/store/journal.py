@@ -68,7 +68,7 @@ class Journal:
         self.places: Sequence[Index] = ()
         self.groups = 0
         self.spent: Callable[[], Cost] = Cost
-        self.earlier = Cost()
+        self.earlier = Cost(flops=0.0, peak_bytes=0)
         """What other runs have computed of what is in this one's table."""
         self.resumed = 0
         """Variants, by group of examples, that were read."""
@@ -90,7 +90,7 @@ class Journal:
         """
         self.flush()
         self.places, self.groups, self.spent, self._table = places, len(groups), spent, table
-        self.earlier, self.resumed, self._told = Cost(), 0, Cost()
+        self.earlier, self.resumed, self._told = Cost(flops=0.0, peak_bytes=0), 0, Cost()
         self._found = {tuple(rows): [] for rows in groups}
         self._costs, self._heard, self._pending, self._bytes = [], [], [], 0
         if self.keeper is not None:
@@ -169,7 +169,8 @@ def _indices(variants: Iterable[Index], *, fixed: bool) -> set[Index]:
 
 
 def _since(now: Cost, before: Cost) -> Cost:
-    """What was computed in between; the peak is that of all."""
-    pairs = {name: (getattr(now, name), getattr(before, name)) for name in Cost.model_fields}
+    """What was computed in between; the peak is that of all, and the estimate is of no part."""
+    names = set(Cost.model_fields) - {"peak_bytes", "estimate"}
+    pairs = {name: (getattr(now, name), getattr(before, name)) for name in names}
     values = {name: None if one is None else one - (two or 0) for name, (one, two) in pairs.items()}
     return Cost(**{**values, "peak_bytes": now.peak_bytes})

@@ -48,7 +48,8 @@ def through(
         raise
     told = [*_about_weights(network, facts["model"]), *notices.facts, *_about_resuming(journal)]
     provenance = made.provenance.model_copy(update={"model_fingerprint": facts["model"]})
-    whole = _with_facts(Result(made.data, provenance, made.cost + journal.earlier), *told)
+    cost = made.cost + journal.earlier if journal.resumed else made.cost
+    whole = _with_facts(Result(made.data, provenance, cost), *told)
     if keeper.finish(whole):
         return whole
     journal.flush()
