@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from assay.core.errors import ExperimentError
 from assay.core.result import Result
 from assay.core.sites import SiteName
+from assay.engine.dispatch import Engine, measure
 from assay.engine.explain import Explanation, explain
 from assay.engine.generate import Generation, Sampling, generate
 from assay.engine.generation.sweep import SweepSettings, generate_sweep
@@ -21,11 +21,8 @@ from assay.engine.gradients import gradients
 from assay.engine.harvest import Harvest, MoreRules, Rules, harvest
 from assay.engine.hooks import Action, Tapping
 from assay.engine.load import load as load
-from assay.engine.naive import measure
-from assay.engine.ray.cluster import Ray
 from assay.engine.run_result import RunResult, run_once
 from assay.engine.schedule.measure import Asked
-from assay.engine.schedule.measure import measure as measure_scheduled
 from assay.engine.store.through import AnyStore
 from assay.experiments.captures import Capture
 from assay.experiments.edits import Edit
@@ -144,34 +141,26 @@ class Model:
         self,
         experiment: Experiment,
         *,
-        engine: Literal["scheduled", "naive", "ray"] | Ray = "scheduled",
+        engine: Engine = "scheduled",
         batch: int | None = None,
         without: Collection[str] = (),
         memory: str | float | None = None,
         store: AnyStore | None = None,
+        dtype: str | None = None,
     ) -> Result:
         """Run an experiment: labelled arrays with provenance and cost.
 
         `engine="scheduled"`: variants begin at the first block and position that differ, many in one pass; what it
         can't do is left to the naive engine, and the result says why. `engine="naive"`: one plain forward pass for each
-        variant; the same numbers within rounding. `without` names parts of the schedule to switch off: "depth",
-        "position", "noop", "stagger", "together", "head_out". `batch` limits the examples in one pass, `memory` what
-        batches of variants may take ("4GiB", or a fraction of what is free). With a `store` (or its folder) what is there
-        is read, and what is not is kept as it is finished. Who listens to `assay.core.progress` hears how many variants
-        are done.
-
-        `engine="ray"` shares the work out over a Ray cluster (extra `ray`); `engine=Ray(...)` says which, and how.
+        variant; the same numbers within rounding. `engine="ray"` shares the work out over a Ray cluster (extra `ray`);
+        `Ray(...)` says which, and how. `without` names parts of the schedule to switch off: "depth", "position", "noop",
+        "stagger", "together", "head_out". `batch` limits the examples in one pass, `memory` what batches of variants may
+        take ("4GiB", or a fraction of what is free). With a `store` (or its folder) what is there is read, and what is
+        not is kept as it is finished. `dtype="bfloat16"` runs a copy of the model in fewer bits, and says how far a
+        sample is from the model itself. Who listens to `assay.core.progress` hears how many variants are done.
         """
-        if engine == "ray" or isinstance(engine, Ray):
-            from assay.engine.ray.backend import measure as measure_apart  # workers have models themselves
-
-            cluster = engine if isinstance(engine, Ray) else Ray()
-            return measure_apart(self.network, experiment, cluster, batch=batch, without=without)
-        if engine == "scheduled":
-            return measure_scheduled(self.network, experiment, batch=batch, without=without, memory=memory, store=store)
-        if engine != "naive":
-            raise ExperimentError(f"there is no engine {engine!r}: expected 'scheduled', 'naive' or 'ray'.")
-        return measure(self.network, experiment, batch=batch, store=store)
+        options = {"batch": batch, "without": without, "memory": memory, "store": store, "dtype": dtype}
+        return measure(self.network, experiment, engine=engine, **options)  # type: ignore[arg-type]
 
     def explain(
         self,

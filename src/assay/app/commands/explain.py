@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from assay.app.commands.model_options import AsJson, Batch, Device, Dtype, ModelName, Revision, load_model
+from assay.app.commands.model_options import (
+    AsJson,
+    Batch,
+    Device,
+    Dtype,
+    Memory,
+    ModelName,
+    PlannedEngine,
+    Revision,
+    load_model,
+)
 
 
 def explain(
@@ -17,12 +27,15 @@ def explain(
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
+    engine: PlannedEngine = "scheduled",
+    memory: Memory = None,
     batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what running an experiment will do: passes, rows and token-layers of each run.
+    """Show what running an experiment will do: its passes, token-layers, operations, seconds here and memory.
 
-    Nothing is run, but everything is checked that can be known before: sites, positions, shapes, answers.
+    Everything is checked that can be known before: sites, positions, shapes, answers. Of the model no more than a small
+    trial of the schedule is run.
 
     \b
     Examples:
@@ -32,5 +45,6 @@ def explain(
     from assay.experiments.experiment import Experiment
 
     asked = Experiment.load(experiment)
-    plan = load_model(model, revision=revision, dtype=dtype, device=device).explain(asked, batch=batch)
+    loaded = load_model(model, revision=revision, dtype=dtype, device=device)
+    plan = loaded.explain(asked, engine=engine, memory=memory, batch=batch)
     typer.echo(json.dumps(plan.as_data(), indent=2, ensure_ascii=False) if as_json else str(plan).rstrip())

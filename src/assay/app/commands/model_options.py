@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +17,14 @@ Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a h
 Dtype = Annotated[str | None, typer.Option(help="Cast to float32, bfloat16, ...; by default as stored.")]
 Device = Annotated[str | None, typer.Option(help="Where to put it: cpu, cuda, cuda:1, mps.")]
 Batch = Annotated[int | None, typer.Option(min=1, help="The most examples in one pass; by default all of one length.")]
+EngineName = Annotated[
+    Literal["scheduled", "naive", "ray"],
+    typer.Option(help="Which engine; the naive one makes a pass for each variant."),
+]
+PlannedEngine = Annotated[Literal["scheduled", "naive"], typer.Option(help="Which engine's plan to show.")]
+Memory = Annotated[
+    str | None, typer.Option(help="What batches of variants may take, such as 4GiB; by default half of what is free.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

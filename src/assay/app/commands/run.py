@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from assay.app.commands.model_options import AsJson, Batch, Device, Dtype, ModelName, Revision, load_model
+from assay.app.commands.model_options import (
+    AsJson,
+    Batch,
+    Device,
+    Dtype,
+    EngineName,
+    Memory,
+    ModelName,
+    Revision,
+    load_model,
+)
 
 
 def run(
@@ -25,6 +35,8 @@ def run(
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
+    engine: EngineName = "scheduled",
+    memory: Memory = None,
     batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
@@ -37,6 +49,7 @@ def run(
     Examples:
       assay run ioi.json
       assay run ioi.json --model ./my-model --out runs/ioi --json
+      assay run ioi.json --store results --memory 4GiB
     """
     from assay.app.result_display import bar, show, summary
     from assay.app.result_folder import check_folder, write_folder
@@ -48,7 +61,7 @@ def run(
         check_folder(out, asked)
     loaded = load_model(model, revision=revision, dtype=dtype, device=device)
     with bar(quiet=as_json) as advance, listening(advance):
-        result = loaded.measure(asked, batch=batch, store=store)
+        result = loaded.measure(asked, engine=engine, batch=batch, memory=memory, store=store)
     saved = None if out is None else write_folder(out, asked, result)
     if as_json:
         typer.echo(json.dumps({**summary(result), "saved": saved and str(saved)}, indent=2, ensure_ascii=False))

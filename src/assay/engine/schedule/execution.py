@@ -9,6 +9,7 @@ from functools import cached_property, partial
 
 from torch import Tensor
 
+from assay.core.errors import ExperimentError
 from assay.core.provenance import Cost, Estimate
 from assay.engine import naive
 from assay.engine.memory import ran_out
@@ -103,8 +104,13 @@ class Execution:
             try:
                 made = self._make(chunk, departures, runner, bases, flat=flat)
             except RuntimeError as error:
-                if not ran_out(error) or len(chunk) == 1:
+                if not ran_out(error):
                     raise
+                if len(chunk) == 1:
+                    raise ExperimentError(
+                        f"not even one variant for {len(rows)} examples fits into memory: give batch={max(1, len(rows) // 2)} "
+                        "for fewer examples in one pass."
+                    ) from error
                 self.halved += 1
                 batches[:0] = [chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]]
                 continue
