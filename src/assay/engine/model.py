@@ -166,7 +166,8 @@ class Model:
             from assay.engine.ray.backend import measure as measure_apart  # workers have models themselves
 
             cluster = engine if isinstance(engine, Ray) else Ray()
-            return measure_apart(self.network, experiment, cluster, batch=batch, without=without)
+            asked = Asked.of(batch, without, memory)
+            return measure_apart(self.network, experiment, cluster, asked=asked, store=store)
         if engine == "scheduled":
             return measure_scheduled(self.network, experiment, batch=batch, without=without, memory=memory, store=store)
         if engine != "naive":
