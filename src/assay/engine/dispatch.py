@@ -10,8 +10,9 @@ from assay.core.result import Result
 from assay.engine import naive
 from assay.engine.precision import LOW, dtype_of, in_dtype, with_own_deviation
 from assay.engine.ray.cluster import Ray
+from assay.engine.schedule.measure import Asked
 from assay.engine.schedule.measure import measure as measure_scheduled
-from assay.engine.store.through import AnyStore, through
+from assay.engine.store.through import AnyStore
 from assay.experiments.experiment import Experiment
 from assay.models.network import Network
 
@@ -37,16 +38,16 @@ def measure(
         )
     if engine == "naive" and without:
         raise ExperimentError("without= switches parts of the schedule off: leave it out with engine='naive'.")
-    if engine != "scheduled" and memory is not None:
-        raise ExperimentError("memory= is a budget for engine='scheduled': with the others use batch=.")
+    if engine == "naive" and memory is not None:
+        raise ExperimentError("memory= is a budget for batches of variants: with engine='naive' use batch=.")
 
     def run(chosen: Network) -> Result:
         if isinstance(engine, Ray) or engine == "ray":
             from assay.engine.ray.backend import measure as measure_apart  # workers have models themselves
 
             cluster = engine if isinstance(engine, Ray) else Ray()
-            make = lambda _: measure_apart(chosen, experiment, cluster, batch=batch, without=without)  # noqa: E731
-            return through(store, chosen, experiment, engine="ray", make=make)
+            asked = Asked.of(batch, without, memory)
+            return measure_apart(chosen, experiment, cluster, asked=asked, store=store)
         if engine == "naive":
             return naive.measure(chosen, experiment, batch=batch, store=store)
         return measure_scheduled(chosen, experiment, batch=batch, without=without, memory=memory, store=store)

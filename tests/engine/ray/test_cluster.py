@@ -7,6 +7,7 @@ batch, 1e-6 of the largest number, since Llama's norms are in single precision.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from assay.core.progress import listening
 from assay.core.result import Result
 from assay.engine.model import Model
 from assay.engine.ray import Ray
+from assay.engine.store import Store
 
 pytestmark = [
     pytest.mark.slow,
@@ -104,7 +106,7 @@ def test_a_sweep_has_the_bits_of_the_local_engine(llama: Model, cluster: Ray) ->
     heard: list[tuple[int, int]] = []
     with listening(lambda done, total: heard.append((done, total))):
         found = llama.measure(patches(), engine=cluster)
-    local = llama.measure(patches())
+    local = llama.measure(patches(), engine="naive")
     same(local, found)
     assert len(heard) > 4 and heard[-1] == (72, 72) and heard == sorted(heard)
     assert found.provenance.experiment_hash == local.provenance.experiment_hash
@@ -131,7 +133,7 @@ def test_all_that_parts_share(llama: Model, cluster: Ray) -> None:
         main="main",
         sweep={"axes": {"layer": [0, 1, 2]}},
     )
-    local, found = llama.measure(experiment), llama.measure(experiment, engine=cluster)
+    local, found = llama.measure(experiment, engine="naive"), llama.measure(experiment, engine=cluster)
     # the raw input's examples all have one length, so that parts by the length of the others cut its passes
     same(local, found, bits=False)
     fixed = found.cost.rows - local.cost.rows
@@ -149,7 +151,7 @@ def test_the_schedule_on_workers(llama: Model, cluster: Ray) -> None:
 
 
 def test_batches_are_the_local_ones(llama: Model, cluster: Ray) -> None:
-    same(llama.measure(patches(), batch=2), llama.measure(patches(), batch=2, engine=cluster))
+    same(llama.measure(patches(), engine="naive", batch=2), llama.measure(patches(), batch=2, engine=cluster))
 
 
 def test_an_error_of_a_part_is_raised_here(llama: Model, cluster: Ray) -> None:
@@ -157,7 +159,7 @@ def test_an_error_of_a_part_is_raised_here(llama: Model, cluster: Ray) -> None:
         inputs=inputs(), metrics=[metric.logprob([[5, 6]] * len(LENGTHS), pos=0, name="late")], main="clean"
     )
     with pytest.raises(ExperimentError) as here:
-        llama.measure(experiment)
+        llama.measure(experiment, engine="naive")
     with pytest.raises(ExperimentError) as there:
         llama.measure(experiment, engine=cluster)
     assert str(there.value) == str(here.value)
@@ -166,11 +168,11 @@ def test_an_error_of_a_part_is_raised_here(llama: Model, cluster: Ray) -> None:
 def test_another_model_and_changed_weights(cluster: Ray) -> None:
     model = tiny_gpt2()
     before = model.measure(patches(), engine=cluster)
-    same(model.measure(patches()), before)
+    same(model.measure(patches(), engine="naive"), before)
     with torch.no_grad():
         model.native.transformer.h[0].mlp.c_fc.bias.add_(0.5)  # type: ignore[union-attr,index,operator]
     after = model.measure(patches(), engine=cluster)
-    same(model.measure(patches()), after)
+    same(model.measure(patches(), engine="naive"), after)
     assert not np.array_equal(before["logit_diff"].values, after["logit_diff"].values)
 
 
@@ -178,15 +180,31 @@ def test_a_folder_is_loaded_by_each_worker(llama: Model, cluster: Ray, tmp_path:
     llama.native.save_pretrained(tmp_path)  # type: ignore[operator]
     model = assay.load(tmp_path)
     found = model.measure(patches(), engine=cluster)
-    same(llama.measure(patches()), found)
+    same(llama.measure(patches(), engine="naive"), found)
     assert not any("from memory" in fact for fact in found.provenance.facts)
     for file in tmp_path.glob("*.safetensors"):
         file.unlink()
     assert cluster._pool is not None
     cluster._pool.fingerprint = ""  # as if workers had had another model meanwhile
     found = model.measure(patches(), engine=cluster)
-    same(llama.measure(patches()), found)
+    same(llama.measure(patches(), engine="naive"), found)
     assert any("sent to the workers from memory" in fact for fact in found.provenance.facts)
+
+
+def test_through_a_store(llama: Model, cluster: Ray, tmp_path: Path) -> None:
+    """The whole is read again without a worker; parts that were finished are read by the workers."""
+    first = llama.measure(patches(), engine=cluster, store=tmp_path)
+    parts = len(Store(tmp_path).entries()) - 1
+    assert parts > 4
+    again = llama.measure(patches(), engine=cluster, store=tmp_path)
+    same(first, again)
+    assert any("read from the store" in fact for fact in again.provenance.facts)
+    same(first, llama.measure(patches(), engine="naive", store=tmp_path))
+    whole = max(Store(tmp_path).entries(), key=lambda entry: entry.folder.stat().st_mtime)
+    shutil.rmtree(whole.folder)
+    joined = llama.measure(patches(), engine=cluster, store=tmp_path)
+    same(first, joined)
+    assert len(Store(tmp_path).entries()) == parts + 1
 
 
 def test_a_worker_that_is_killed_is_replaced(llama: Model, cluster: Ray) -> None:
@@ -203,7 +221,7 @@ def test_a_worker_that_is_killed_is_replaced(llama: Model, cluster: Ray) -> None
 
     with listening(kill):
         found = llama.measure(experiment, engine=cluster)
-    same(llama.measure(experiment), found)
+    same(llama.measure(experiment, engine="naive"), found)
     assert gone(killed[0]) and killed[0] not in pids(cluster)
     assert any("workers died" in fact for fact in found.provenance.facts)
 

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import AssayError, ExperimentError
+from assay.engine.memory import SHARE
 from assay.engine.ray.parcel import Parcel
 from assay.engine.ray.worker import Worker
 from assay.models.network import Network
@@ -96,6 +97,13 @@ class Pool:
                 f"{have_gpus:g}: ask for less, or name a larger cluster with address=."
             )
         return workers, cpus, gpus
+
+    @property
+    def share(self) -> float | None:
+        """The part of what is free of a machine's memory that each worker may take; None where it has a GPU's."""
+        workers, _, gpus = self.size
+        machines = sum(1 for node in self.ray.nodes() if node["Alive"])
+        return None if gpus else SHARE / ceil(workers / machines)
 
     def run(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
         """The number and the result of each task, as they come.

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from assay.core.errors import LoadError
+from assay.core.provenance import Cost
 from assay.core.result_files import pack_result
+from assay.engine.costs import Costs
 from assay.engine.model import Model
 from assay.engine.prepare import prompts_of
 from assay.engine.ray.parcel import Parcel
@@ -70,7 +72,7 @@ class Worker:
             result = self._ready().measure(experiment, **job.options)
         return pack_result(result.data, result.provenance, result.cost, compressed=False)
 
-    def means(self, job: Job) -> tuple[dict[MeanKey, Tensor], Tally]:
+    def means(self, job: Job) -> tuple[dict[MeanKey, Tensor], Cost]:
         """The means over all examples that any variant of an experiment asks for, and what they cost."""
         experiment, network = Experiment.from_json(job.experiment, job.tensors), self._ready().network
         prompts, tally = prompts_of(network, experiment), Tally()
@@ -79,7 +81,10 @@ class Worker:
             for variant in expand(experiment, NetworkFacts(network, prompts))
         ]
         found = source_means(network, experiment, prompts, every, tally)
-        return {(run, str(site), each): mean.cpu() for (run, site, each), mean in found.items()}, tally
+        depth = max(network.structure.depth.values(), default=0)
+        flops = Costs(network, network.structure.main_chain).plain(tally.tokens, tally.pairs)
+        cost = Cost(passes=tally.passes, rows=tally.rows, token_layers=tally.tokens * depth, flops=flops)
+        return {(run, str(site), each): mean.cpu() for (run, site, each), mean in found.items()}, cost
 
     def _ready(self) -> Model:
         assert self.model is not None, "a worker is asked only after it has a model"
