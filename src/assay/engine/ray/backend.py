@@ -73,7 +73,8 @@ def _measured(network: Network, experiment: Experiment, cluster: Ray, options: d
         )
         workers = pool.hire(network, most=len(plan))
         shared, spent = _shared(pool, experiment, parted=len(plan) > 1)
-        options["memory"] = options["memory"] if options["memory"] is not None else pool.share
+        if cluster.engine == "scheduled" and options["memory"] is None:
+            options["memory"] = pool.share
         parts = _parts(pool, experiment, plan, shared, options)
     result = join(experiment, [parts[shard.number] for shard in plan], along=along)
     both = {name: getattr(result.cost, name) + getattr(spent, name) for name in ("passes", "rows", "token_layers")}
