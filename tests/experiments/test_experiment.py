@@ -204,3 +204,8 @@ def test_names_of_other_libraries_are_normalised() -> None:
 def test_every_metric_is_read_at_the_last_position_but_loss() -> None:
     read: dict[str, Metric] = {"entropy": metric.entropy(), "loss": metric.loss()}
     assert {name: each.pos for name, each in read.items()} == {"entropy": -1, "loss": None}
+
+
+def test_a_metric_is_not_called_as_an_axis() -> None:
+    with pytest.raises(ExperimentError, match="the metric 'layer' is called as an axis of the sweep"):
+        sweep(edit.zero("z"), ["layer"], inputs={"a": "x"}, base="a", metrics=[metric.logit(" y", name="layer")])

@@ -77,8 +77,8 @@ ALIAS_NOTES = MappingProxyType(
     {
         "blocks.L.hook_resid_post": "in a post-norm block (BERT) TransformerLens means the sum before the last norm; "
         "resid_post is what the block hands on, after it",
-        "blocks.L.ln1.hook_normalized": "with folded norms TransformerLens leaves out the norm's weight; "
-        "attn_in is what attention reads. In a post-norm block its ln1 is the norm after attention; "
+        "blocks.L.ln1.hook_normalized": "TransformerLens means the value before the norm's weight and bias; "
+        "attn_in is what attention reads, as its ln1.hook_out. In a post-norm block its ln1 is the norm after attention; "
         "attn_in is the block's input there",
         "blocks.L.hook_attn_out": "where a norm follows attention, attn_out is what is really added to "
         "the residual stream",

@@ -99,6 +99,12 @@ def _check_metric(experiment: Experiment, metric: Metric, known: list[str]) -> N
 
 def _check_sweep(experiment: Experiment) -> None:
     axes = experiment.sweep.names if experiment.sweep else ()
+    for metric in experiment.metrics:
+        if metric.name in axes:
+            raise ExperimentError(
+                f"the metric {metric.name!r} is called as an axis of the sweep, which its result could not hold: give it "
+                "another `name=`."
+            )
     for name in experiment.swept():
         if name not in experiment.runs:
             raise ExperimentError(
