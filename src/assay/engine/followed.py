@@ -39,14 +39,15 @@ def followed(
 
     `frozen` is done before the changes, `lifted` after them. What a pass does not reach needs no freezing; everything
     else must be reached, or the pass is an error. With `ends` there is no output, and changes after the last site that is
-    kept are not reached. Kept tensors are not copies: native code that writes into one afterwards is an error of autograd.
+    kept are not reached. Kept tensors are copies where a tangent is carried; otherwise native code that writes into one
+    afterwards is an error of autograd.
     """
     kept, attached = Kept(None), dict.fromkeys(attach)
     wanted = dict.fromkeys((*keep, *attached))
 
     def keeper(site: Site) -> Callable[[Tensor], None]:
         def store(value: Tensor) -> None:
-            kept.sites[site] = value
+            kept.sites[site] = value.clone() if lifted else value
             if ends and len(kept.sites) == len(wanted):
                 raise _EnoughError
 

@@ -17,9 +17,11 @@ from assay.engine.dispatch import Engine, measure
 from assay.engine.explain import Explanation, explain
 from assay.engine.generate import Generation, Sampling, generate
 from assay.engine.generation.sweep import SweepSettings, generate_sweep
-from assay.engine.gradients import gradients
+from assay.engine.gradients import Under, gradients
 from assay.engine.harvest import Harvest, MoreRules, Rules, harvest
 from assay.engine.hooks import Action, Tapping
+from assay.engine.integrated import IntegratedGradients, More, integrated_gradients
+from assay.engine.jvp import To, jvp
 from assay.engine.load import load as load
 from assay.engine.run_result import RunResult, run_once
 from assay.engine.schedule.measure import Asked
@@ -175,17 +177,25 @@ class Model:
         return explain(self.network, experiment, engine=engine, asked=Asked.of(batch, without, memory))
 
     def gradients(
-        self,
-        inputs: Any,
-        *,
-        of: Metric,
-        sites: str | Sequence[str],
-        edits: Edit | Sequence[Edit] = (),
-        sources: Mapping[str, Any] | None = None,
-        positions: Mapping[str, Sequence[int]] | None = None,
+        self, inputs: Any, *, of: Metric, sites: str | Sequence[str], **under: Unpack[Under]
     ) -> dict[str, Tensor]:
-        """The gradient of a metric, summed over examples and positions, at each site; one backward pass for all."""
-        return gradients(self.network, inputs, of=of, sites=sites, edits=edits, sources=sources, positions=positions)
+        """The gradient of a metric, summed over examples and positions, at each site; one backward pass for all.
+
+        `frozen` names what is taken for constant: "norms", "patterns", "mlps".
+        """
+        return gradients(self.network, inputs, of=of, sites=sites, **under)
+
+    def jvp(
+        self, inputs: Any, *, at: str, tangent: Any, to: To | Sequence[To], pos: Any = None, **under: Unpack[Under]
+    ) -> dict[str, Tensor]:
+        """How the sites and metrics `to` move when the site `at` moves along `tangent` (at `pos`), to first order."""
+        return jvp(self.network, inputs, at=at, tangent=tangent, to=to, pos=pos, **under)
+
+    def integrated_gradients(
+        self, inputs: Any, *, of: Metric, sites: str | Sequence[str], source: Any = None, **more: Unpack[More]
+    ) -> IntegratedGradients:
+        """What entries of sites account for of a metric's change from the run of `source` (None: zero) to this run."""
+        return integrated_gradients(self.network, inputs, of=of, sites=sites, source=source, **more)
 
     def generate(
         self,

@@ -88,7 +88,10 @@ def run_once(
 ) -> RunResult:
     """A run as an experiment of one variant. `following` says how gradients are taken, as in `execute`."""
     run = Run(input="input", edits=edits, captures=capture if not isinstance(capture, str | Capture) else (capture,))
-    given = {"input": _input(inputs, positions), **{name: _input(value, {}) for name, value in sources.items()}}
+    given = {
+        "input": given_input(inputs, positions),
+        **{name: given_input(value, {}) for name, value in sources.items()},
+    }
     metrics = metrics if isinstance(metrics, Sequence) else (metrics,)
     experiment = Experiment(inputs=given, runs={"main": run}, metrics=metrics, main="main")
     prompts = prompts_of(network, experiment, {"input": inputs, **sources})
@@ -132,14 +135,15 @@ def execute(
     return RunResult(
         tokens,
         whole,
-        {label: merge(parts, ragged=_ragged(site)) for (label, site), parts in captured.items()},
+        {label: merge(parts, ragged=ragged_axes(site)) for (label, site), parts in captured.items()},
         {name: merge(parts, ragged=tuple(range(1, parts[0][1].ndim))) for name, parts in measured.items()},
         network,
         (*network.facts, *tokens.facts),
     )
 
 
-def _ragged(site: Site) -> tuple[int, ...]:
+def ragged_axes(site: Site) -> tuple[int, ...]:
+    """The axes of a site along which examples of different length differ."""
     return tuple(i for i, axis in enumerate(site.axes) if axis in ("pos", "query", "key"))
 
 
@@ -179,7 +183,8 @@ def selected(tensor: Tensor, capture: Capture, site: Site, scope: Scope) -> Tens
     return tensor if capture.dtype is None else tensor.to(getattr(torch, capture.dtype))
 
 
-def _input(value: Any, positions: Mapping[str, Sequence[int]]) -> Any:
+def given_input(value: Any, positions: Mapping[str, Sequence[int]]) -> Any:
+    """An input as a person gives it, with its named positions."""
     if isinstance(value, Prompts):
         value = dict(value.tensors) if value.tensors is not None else [list(r) for r in value.rows]
     return as_input(value, **({"positions": {k: tuple(v) for k, v in positions.items()}} if positions else {}))

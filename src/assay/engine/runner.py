@@ -91,20 +91,29 @@ class Runner:
 
     def _backward(self, metric: Metric, name: str, run: Run, sites: list[Tensor]) -> Sequence[Tensor | None]:
         """Gradients of a metric's sum; None where it does not depend on a tensor."""
+        with torch.enable_grad():
+            total = self.measure_smooth(metric, name, run).sum()
+        self.tally.backward += 1
+        if not total.requires_grad:
+            return [None] * len(sites)
+        return torch.autograd.grad(total, sites, retain_graph=True, allow_unused=True)
+
+    def measure_smooth(self, metric: Metric, name: str, run: Run) -> Tensor:
+        """A metric on a run that was made, as something to take derivatives of: [example, …].
+
+        Raises:
+            ExperimentError: a metric that counts, or that scores an answer of several tokens.
+        """
         if metric.kind in ("rank", "accuracy"):
             raise ExperimentError(f"the metric {metric.kind} counts, so it has no gradient: use logit_diff or logprob.")
         passes = self.tally.passes
-        with torch.enable_grad():
-            total = self.measure(metric, name, run).sum()
+        found = self.measure(metric, name, run)
         if self.tally.passes > passes:
             raise ExperimentError(
                 f"the metric {metric.kind}: the gradient of an answer of several tokens is not there. Take its first "
                 "token, or make the others part of the prompt."
             )
-        self.tally.backward += 1
-        if not total.requires_grad:
-            return [None] * len(sites)
-        return torch.autograd.grad(total, sites, retain_graph=True, allow_unused=True)
+        return found
 
     def forward(
         self,

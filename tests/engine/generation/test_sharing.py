@@ -137,6 +137,25 @@ def test_what_does_not_hold_for_a_model_is_left_out_and_said() -> None:
             assert (result["tokens"].sel(scale=scale, layer=layer).values == wanted).all()
 
 
+@pytest.mark.parametrize(("name", "holds"), [("gemma2", True), ("moshi", False)])
+def test_beyond_a_sliding_window_models_are_looked_at_once_more(name: str, holds: bool) -> None:
+    """Some native code goes on wrongly when its cache has let tokens go; a trial on short prompts can't know."""
+    native, _ = build(name)
+    model = load(native.double())
+    vector, long = torch.randn(model.d_model, dtype=torch.float64), [5, 7, 11, 13, 2, 3, 9, 8]
+    assert native.config.sliding_window < len(long) - 1  # type: ignore[union-attr]
+    assert "position" in layout_of(model.network).parts
+    result = model.generate_sweep(
+        [long], edit.add("resid_post", vector, pos=-1), over={"scale": [1.0, 3.0], "layer": None}, max_new_tokens=3
+    )
+    assert any("sliding window" in fact for fact in result.provenance.facts) is not holds
+    for layer in range(model.n_layers):
+        for scale in (1.0, 3.0):
+            made = edit.add(f"L{layer}.resid_post", vector, scale=scale, pos=-1)
+            wanted = model.generate([long], edits=made, max_new_tokens=3).tokens
+            assert (result["tokens"].sel(scale=scale, layer=layer).values == wanted).all()
+
+
 @pytest.mark.parametrize("name", ["rwkv", "minimax"])
 def test_models_without_rows_are_run_one_by_one(name: str) -> None:
     """States that native code keeps outside the cache, or in one that can't be put into another order."""

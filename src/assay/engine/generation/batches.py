@@ -36,6 +36,8 @@ class Batches:
     parts: frozenset[str]
     axes: RowAxes
     work: Work
+    left_out: dict[str, str]
+    """Parts that turned out not to hold, and why: filled in."""
     written: dict[Row, Written] = field(default_factory=dict)
 
     def generate(self, sampling: Sampling) -> Mapping[Row, Written]:
@@ -64,9 +66,8 @@ class Batches:
         chain = main_chain(self.runner.network)
         depth = max(self.runner.network.structure.depth.values(), default=0)
         choice = Choice(logits_processor, stopping_criteria, bool(generation_config.do_sample))
-        prompts = PromptPasses(
-            self.runner.network, model, input_ids, arguments, chain, self.axes, self.parts, self.work, depth
-        )
+        given = (self.axes, self.parts, self.work, depth, self.left_out)
+        prompts = PromptPasses(self.runner.network, model, input_ids, arguments, chain, *given)
         departures = self._departures(chain)
         for members in self._chunks(departures):
             edits = RowEdits(self.runner, self.variants, self.runner.scope(self.run))

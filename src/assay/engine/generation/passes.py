@@ -100,6 +100,19 @@ def _tensors(value: Any) -> Iterator[Tensor]:
         yield from _tensors(vars(value))
 
 
+def slides(arguments: Mapping[str, Any], tokens: int) -> bool:
+    """Whether a cache has let go of some of so many tokens, because a layer sees only the last of them."""
+    layers = [layer for cache in caches(arguments).values() for layer in getattr(cache, "layers", ())]
+    return any(tokens >= layer.sliding_window for layer in layers if getattr(layer, "is_sliding", False))
+
+
+def agree(here: Tensor, there: Tensor) -> bool:
+    """Whether numbers are equal up to rounding, relative to the largest. In a batch of another size rounding stays near
+    1e-6 in float32; a wrong key, position or state changes more, if not much."""
+    half = here.dtype not in (torch.float32, torch.float64)
+    return bool((here - there).abs().max() <= (0.05 if half else 1e-5) * there.abs().max())
+
+
 def selected(arguments: Mapping[str, Any], index: Tensor, rows: int) -> Arguments:
     """Arguments other than caches for some of the `rows`."""
     found = dict(arguments)

@@ -10,13 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from assay.engine.generation.departure import FRONT, Departure
 from assay.engine.generation.joining import Joining, RowAxes
-from assay.engine.generation.passes import Arguments, State, Work, advance, caches, copied, reorder, selected
+from assay.engine.generation.passes import (
+    Arguments,
+    State,
+    Work,
+    advance,
+    agree,
+    caches,
+    copied,
+    reorder,
+    selected,
+    slides,
+)
 from assay.engine.generation.row_edits import RowEdits
 from assay.engine.hooks import Tapping
 from assay.models.chain import Chain
@@ -40,6 +52,8 @@ class PromptPasses:
     work: Work
     depth: int
     """Layers of the model."""
+    left_out: dict[str, str]
+    """Parts that turned out not to hold, and why: filled in."""
     _unedited: State | None = field(default=None, init=False)
     _before: _Before | None = field(default=None, init=False)
 
@@ -64,7 +78,7 @@ class PromptPasses:
         if all(d.position is None for d in departures.values()):
             return self.unedited().select([e for _ in departures for e in range(self.examples)], copy=True)
         first = min(d.position for d in departures.values() if d.position is not None)
-        before = self._until(first if "position" in self.parts else 0)
+        before = self._until(first if "position" in self.parts and "position" not in self.left_out else 0)
         chain = self.chain if "depth" in self.parts and self._by_layer(before) else None
         plan = _plan(departures, self.examples, chain)
         return self._pass(edits, plan, before)
@@ -81,7 +95,19 @@ class PromptPasses:
             _, after = advance(self.native, self.ids[:, :position], given, new=None, first=True)
             self._count(self.examples, position)
             self._before = _Before(position, {**self.arguments, **caches(after)})
+            if slides(self._before.arguments, position) and not self._goes_on(self._before):
+                self.left_out["position"] = "it goes on wrongly from a prompt longer than its sliding window"
+                self._before = _Before(0, self.arguments)
         return self._before
+
+    def _goes_on(self, before: _Before) -> bool:
+        """Whether the unedited prompts end as they should when they are run in two parts; tried once for each model."""
+        if self.native not in _goes_on:
+            whole, tokens = self.unedited().logits, self.ids.shape[1] - before.tokens
+            parted, _ = advance(self.native, self.ids, copied(before.arguments), new=tokens, first=True)
+            self._count(self.examples, tokens)
+            _goes_on[self.native] = agree(parted, whole)
+        return _goes_on[self.native]
 
     def _by_layer(self, before: _Before) -> bool:
         """Whether the cache has one entry for each block, so that each can have its own number of rows."""
@@ -136,6 +162,10 @@ class PromptPasses:
 
     def _count(self, rows: int, tokens: int) -> None:
         self.work.add(rows, rows * tokens * self.depth)
+
+
+_goes_on: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+"""Models whose cache has let go of tokens outside a sliding window: whether they go on from there as they should."""
 
 
 @dataclass(frozen=True)

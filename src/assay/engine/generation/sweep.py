@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 from assay.core.errors import SettingsError, nearest
@@ -106,7 +106,8 @@ class _Making:
     seeds: tuple[int, ...]
     batch: int
     work: Work
-    unsuited: str | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Parts that turned out not to hold, and why."""
 
     def group(self, rows: list[int]) -> Mapping[Row, Written]:
         """All rows of a group of examples of equal length."""
@@ -114,11 +115,12 @@ class _Making:
         if ROWS in self.layout.parts:
             edits = [placed(network, run.edits) for run in runs]
             runner, layout = self.variants.runner(rows), self.layout
-            batches = Batches(runner, runs[0], edits, self.seeds, self.batch, layout.parts, layout.axes, self.work)
+            given = (self.seeds, self.batch, layout.parts, layout.axes, self.work, self.left_out)
+            batches = Batches(runner, runs[0], edits, *given)
             try:
                 return batches.generate(self.sampling)
             except UnsuitedError as error:
-                self.unsuited = str(error)
+                self.left_out[ROWS] = str(error)
         return alone(
             self.variants.runner, runs, rows, seeds=self.seeds, sampling=self.sampling, work=self.work
         )  # fmt: skip
@@ -126,10 +128,8 @@ class _Making:
     def provenance(self, without: set[str]) -> Provenance:
         """Where the result comes from: the settings, and which parts of batched generation were used."""
         network, experiment = self.variants.network, self.variants.experiment
-        refused = {name: why for name, why in self.layout.refused.items() if name not in without}
-        if self.unsuited is not None:
-            refused[ROWS] = self.unsuited
-        batched = ROWS in self.layout.parts and self.unsuited is None
+        refused = {name: why for name, why in {**self.layout.refused, **self.left_out}.items() if name not in without}
+        batched = ROWS in self.layout.parts and ROWS not in refused
         engine = f"generation in batches of at most {self.batch} rows" if batched else "generation of one row at a time"
         made = provenance(network, experiment, self.variants.prompts, engine)
         settings = (

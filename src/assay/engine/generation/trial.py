@@ -21,7 +21,7 @@ from assay.engine.generation.batches import Batches
 from assay.engine.generation.decode import Row, Written
 from assay.engine.generation.departure import main_chain
 from assay.engine.generation.joining import RowAxes, recording, row_axes
-from assay.engine.generation.passes import UnsuitedError, Work
+from assay.engine.generation.passes import UnsuitedError, Work, agree
 from assay.engine.generation.prompts import PARTS
 from assay.engine.generation.row_edits import placed
 from assay.engine.prepare import prompts_of
@@ -39,8 +39,6 @@ ROWS = "rows"
 
 ALL = frozenset((ROWS, *PARTS))
 _ATTEMPTS = ((), ("depth",), ("position",), ("depth", "position"))
-_TOLERANCE = 1e-4
-"""Of log-probabilities, relative to the largest. Rounding stays near 1e-6; a wrong key or position is a large change."""
 _FAILURES = (
     UnsuitedError, AssayError, RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError, AssertionError,
 )  # fmt: skip
@@ -71,7 +69,7 @@ def _tried(network: Network) -> Layout:
     refused: dict[str, str] = {}
     try:
         axes = _axes(network)
-        cases = [_Case(network, pos) for pos in (None, 3)]
+        cases = [_Case(network, pos) for pos in (None, 3, 5)]
         expected = [case.alone() for case in cases]
     except _FAILURES as error:
         return Layout(refused={ROWS: _reason(error)})
@@ -112,7 +110,7 @@ class _Case:
     """Edits at a position of the prompt (None: everywhere) in two blocks, and one of new tokens only."""
 
     def __init__(self, network: Network, pos: int | None) -> None:
-        self.network, self.sampling = network, Sampling(max_new_tokens=2)
+        self.network, self.pos, self.sampling = network, pos, Sampling(max_new_tokens=2)
         chain = main_chain(network)
         stack = None if chain is None else chain.stack
         named = [s for s in network.structure.sites.values() if s.name.name == "resid_post" and s.name.stack == stack]
@@ -125,9 +123,9 @@ class _Case:
         self.prompts = prompts_of(network, self.experiment)
 
     def alone(self) -> Mapping[Row, Written]:
-        """One row of each variant, one by one."""
+        """One row of each variant, or of one that edits a position, one by one."""
         found: dict[Row, Written] = {}
-        for variant in range(len(self.runs)):
+        for variant in range(len(self.runs)) if self.pos is None else [len(self.runs) // 2]:
             made = alone(
                 self._runner, [self.runs[variant]], [variant % 2], seeds=(0,), sampling=self.sampling, work=Work()
             )
@@ -138,15 +136,16 @@ class _Case:
         """What is wrong with the batch's rows, None when they agree."""
         variants = [placed(self.network, run.edits) for run in self.runs]
         batches = Batches(
-            self._runner([0, 1]), self.runs[0], variants, (0, 1), 64, layout.parts, layout.axes, Work()
+            self._runner([0, 1]), self.runs[0], variants, (0, 1), 64, layout.parts, layout.axes, Work(), {}
         )  # fmt: skip
         found = batches.generate(self.sampling)
-        half = next(self.network.native.parameters()).dtype not in (torch.float32, torch.float64)
+        dtype = next(self.network.native.parameters()).dtype
+        half = dtype not in (torch.float32, torch.float64)
         for row, wanted in expected.items():
             if not half and found[row].tokens != wanted.tokens:
                 return "other tokens than one by one"
-            here, there = (torch.tensor(w.logprobs[: 1 if half else None]) for w in (found[row], wanted))
-            if not bool((here - there).abs().max() <= (0.05 if half else _TOLERANCE) * there.abs().max()):
+            here, there = (torch.tensor(w.logprobs[: 1 if half else None], dtype=dtype) for w in (found[row], wanted))
+            if not agree(here, there):
                 return "other log-probabilities than one by one"
         return None
 
