@@ -8,6 +8,7 @@ sweep takes them as an axis: then each variant of the sweep fills them in.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator
@@ -88,7 +89,7 @@ class Edit(Record):
         if site == ANY_SITE and "site" in coords:
             site = coords["site"]
         if "layer" in coords and without_layer(site):
-            site = str(SiteName.parse(site).at(coords["layer"]))
+            site = in_layer(site, coords["layer"])
         return self.model_copy(update={**update, "site": site})
 
     def __str__(self) -> str:
@@ -97,6 +98,13 @@ class Edit(Record):
         return " ".join([self.op, self.site, *where, *source])
 
 
+@lru_cache(maxsize=65536)
+def in_layer(site: str, layer: int) -> str:
+    """The site of that name in a layer."""
+    return str(SiteName.parse(site).at(layer))
+
+
+@lru_cache(maxsize=65536)
 def without_layer(site: str) -> bool:
     """Whether the site lies in the layers and names none: every layer that has it is meant."""
     if site == ANY_SITE:

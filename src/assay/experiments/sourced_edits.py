@@ -10,7 +10,7 @@ from pydantic import model_validator
 from assay.core.attachments import Attachment
 from assay.core.errors import ShapeError
 from assay.core.sites import SiteName
-from assay.experiments.edits import ANY_SITE, Edit, Site, without_layer
+from assay.experiments.edits import ANY_SITE, Edit, Site, in_layer, without_layer
 from assay.experiments.positions import Pos
 
 
@@ -48,10 +48,10 @@ class Patch(Edit):
     def at(self, coords: Mapping[str, Any]) -> Patch:
         """This edit with its free coordinates filled in; a source site without a layer follows the site's layer."""
         made = super().at(coords)
-        layer = SiteName.parse(made.site).layer if made.site != ANY_SITE else None
-        if made.source_site is None or layer is None or not without_layer(made.source_site):
+        if made.source_site is None or made.site == ANY_SITE or not without_layer(made.source_site):
             return made
-        return made.model_copy(update={"source_site": str(SiteName.parse(made.source_site).at(layer))})
+        layer = SiteName.parse(made.site).layer
+        return made if layer is None else made.model_copy(update={"source_site": in_layer(made.source_site, layer)})
 
 
 class Resample(Edit):
