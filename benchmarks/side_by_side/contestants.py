@@ -215,17 +215,21 @@ BUILDERS: Mapping[str, tuple[str, Callable[[nn.Module, Tensor], Rows]]] = {
 
 def contestants(native: nn.Module, ids: Tensor, *, only: tuple[str, ...] = ()) -> dict[str, Rows]:
     """Rows of every library that is installed, by its name."""
+    chosen = {name: builder for name, builder in BUILDERS.items() if not only or name in only}
+    return built(chosen, native, ids)
+
+
+def built(builders: Mapping[str, tuple[str, Callable[..., Any]]], *given: Any) -> dict[str, Any]:
+    """What builds for each library, by name: a module that must be there, and a function. Absent ones are left out."""
     found = {}
-    for name, (module, build) in BUILDERS.items():
-        if only and name not in only:
-            continue
+    for name, (module, build) in builders.items():
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 importlib.import_module(module)
         except ImportError:
             continue
-        found[name] = build(native, ids)
+        found[name] = build(*given)
     return found
 
 

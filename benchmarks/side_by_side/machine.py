@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import time
 
 import torch
 
@@ -18,6 +19,18 @@ def machine() -> dict[str, object]:
         "load_1_min": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
     }
+
+
+def peak() -> float:
+    """Operations a second of this machine's matrix products in float32: the best of a few large ones."""
+    best = 0.0
+    for rows, inner, out in ((2048, 2048, 2048), (2048, 576, 1536)):
+        one, other = torch.ones(rows, inner), torch.ones(inner, out)
+        for _ in range(6):
+            start = time.perf_counter()
+            one @ other
+            best = max(best, 2.0 * rows * inner * out / (time.perf_counter() - start))
+    return best
 
 
 def versions(*packages: str) -> dict[str, str]:

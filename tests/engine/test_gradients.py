@@ -160,6 +160,69 @@ def test_ragged_prompts(llama: Model) -> None:
         by_hand.close(found[row, : len(ids)], alone)
 
 
+def test_all_sites_in_one_backward_pass(llama: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, real = [], torch.autograd.grad
+
+    def counted(*args: object, **kwargs: object) -> object:
+        calls.append(args)
+        return real(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.autograd, "grad", counted)
+    found = llama.gradients(IDS, of=metric.logit(4), sites=["resid_post", "z", "mlp_post", "pattern"])
+    assert len(found) == 12 and len(calls) == 1
+
+
+def test_nothing_is_kept_before_the_first_site_nor_for_weights(llama: Model) -> None:
+    """Bytes that autograd keeps: at the last layer a small part, although the model's weights require gradients."""
+    assert all(p.requires_grad for p in llama.native.parameters())
+
+    def kept(site: str) -> int:
+        sizes: list[int] = []
+
+        def pack(tensor: Tensor) -> Tensor:
+            sizes.append(tensor.nbytes)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            llama.gradients(IDS, of=metric.logit(4), sites=site)
+        return sum(sizes)
+
+    assert kept("L2.resid_post") < 0.2 * kept("L0.resid_pre")
+
+
+def test_a_pass_ends_where_its_metric_is(llama: Model) -> None:
+    """A metric at a site of the first block needs no block after it, and no logits."""
+    reached: list[str] = []
+    watched = {"head": llama.native.lm_head, "L1": llama.native.model.layers[1], "L0": llama.native.model.layers[0]}
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: reached.append(name)) for name, module in watched.items()
+    ]
+    try:
+        early = metric.dot("L0.resid_post", VECTOR)
+        found = llama.gradients(IDS, of=early, sites=["L0.mlp_out", "L0.z"], edits=edit.scale("L2.mlp_out", 0.5))
+        assert reached == []
+        same = llama.run(IDS, capture=capture.grad("L0.z", of=early))
+        assert reached == ["L0", "L1", "head"], "a run gives its logits too"
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert torch.equal(found["L0.z"], same["grad.L0.z"])
+    assert (found["L0.mlp_out"][:, -1] == VECTOR).all()
+
+
+def test_at_an_edited_norm_scale(gpt2: Model) -> None:
+    """The slope along the scale, at the value that an edit gave it."""
+    site, value = "L1.mlp_norm_scale", 0.7
+
+    def at(scale: float) -> Tensor:
+        made = edit.set(site, scale, pos=-1)
+        return gpt2.run(IDS, edits=made, metrics=metric.logit(4)).metrics["logit"].sum()
+
+    found = gpt2.gradients(IDS, of=metric.logit(4), sites=site, edits=edit.set(site, value, pos=-1))[site]
+    slope = (at(value + 1e-5) - at(value - 1e-5)) / 2e-5
+    torch.testing.assert_close(found[:, -1].sum(), slope, rtol=1e-6, atol=0)
+
+
 def test_weights_keep_no_gradient_and_their_setting(llama: Model) -> None:
     before = [p.requires_grad for p in llama.native.parameters()]
     llama.gradients(IDS, of=metric.logit(4), sites="L1.z")

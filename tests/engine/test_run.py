@@ -169,6 +169,12 @@ def test_what_was_not_captured_is_an_error_with_the_nearest(llama: Model) -> Non
         llama.run(IDS, capture=["L1.resid_post"])["L1.resid_pst"]
 
 
+def test_an_attention_module_beside_another_layers_pattern(gpt2: Model) -> None:
+    both = gpt2.run(IDS, capture=["L0.attn_out", "L1.pattern"])
+    torch.testing.assert_close(both["L0.attn_out"], gpt2.run(IDS, capture="L0.attn_out")["L0.attn_out"])
+    assert torch.equal(both["L1.pattern"], gpt2.run(IDS, capture="L1.pattern")["L1.pattern"])
+
+
 def test_a_capture_is_a_copy(llama: Model) -> None:
     run = llama.run(IDS, capture=["L0.resid_post"])
     run["L0.resid_post"].zero_()

@@ -223,7 +223,7 @@ class Tapping:
         path = self.paths.get(id(module))
         if side == "q":
             self.pass_.frame = Frame(self.pass_.frame.batch, value.shape[2])
-        step = None if path is None else self.inside.get((path, side, index, self.running[path]))
+        step = None if path is None else self.inside.get((path, side, index, self.running.get(path, 0)))
         return value if step is None else self._take(step, value)
 
     def wants_softmax(self, module: nn.Module) -> bool:

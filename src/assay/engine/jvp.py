@@ -132,7 +132,7 @@ class _Push:
             network,
             prompts.inputs(own_rows(prompts, runner.rows)),
             changes,
-            [*self.sites, *read],
+            [self.site, *self.sites, *read],  # the first, so that a pass does not end before it
             attach=[self.site] if attach else [],
             frozen=freezing(network, self.frozen, [site for site, _ in changes]),
             lifted=lifted,
