@@ -1,8 +1,8 @@
 """Steered generation in each library: a direction added to the residual stream after layer 12, at every position and step.
 
 assay generates all strengths and prompts as rows of one batch; the others generate one variant after the other, or, by hand,
-all strengths of a prompt as a batch. All choose the likeliest token, with a key/value cache; but TransformerLens 4.3.0 without: with its cache this model's
-tokens are not those that it finds without, and are wrong from the second on, whichever way the bridge is built.
+all strengths of a prompt as a batch. All choose the likeliest token, with a key/value cache; but TransformerLens 4.3.0
+without: with its cache it gave other tokens for this model than without, wrong ones from the second on.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ def by_lens(
                         max_new_tokens=tokens,
                         do_sample=False,
                         eos_token_id=2,
+                        use_past_kv_cache=False,
                         verbose=False,
                         return_type="tokens",
                     )

@@ -7,7 +7,9 @@ from typing import Any
 
 def sweep_table(result: dict[str, Any]) -> str:
     """Seconds and ratios; then what assay computed; then one edit on one prompt."""
-    lines = [described(result), "", *seconds(result), "", *work(result)]
+    lines = [described(result), "", *seconds(result)]
+    if any("flops" in row for row in result["rows"].values()):
+        lines += ["", *work(result)]
     if result["one_edit"]:
         lines += ["", *latency(result["one_edit"])]
     return "\n".join(lines) + "\n"

@@ -154,9 +154,10 @@ def test_centring_is_differentiated(gpt2: Model) -> None:
 
 def test_an_edit_after_a_frozen_norm_cuts_it_off(llama: Model) -> None:
     """What an edit sets does not depend on the norm before it, whose scale is no part of the sum any more."""
-    made, of = edit.set("L2.mlp_in", 0.5), metric.dot("L2.mlp_out", torch.linspace(-1, 1, 32))
-    found = llama.gradients(IDS, of=of, sites="L2.resid_mid", edits=made, frozen="norms")["L2.resid_mid"]
-    assert (found == 0).all()
+    of = metric.dot("L2.mlp_out", torch.linspace(-1, 1, 32))
+    for place in ("L2.mlp_in", "native:model.layers.2.post_attention_layernorm:out"):
+        found = llama.gradients(IDS, of=of, sites="L2.resid_mid", edits=edit.set(place, 0.5), frozen="norms")
+        assert (found["L2.resid_mid"] == 0).all(), place
 
 
 def test_an_edited_scale_is_constant_already(gpt2: Model) -> None:
