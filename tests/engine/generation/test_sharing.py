@@ -16,7 +16,7 @@ from torch import nn
 
 from assay import edit
 from assay.core.errors import AssayError, SettingsError
-from assay.engine.generation.trial import layout_of
+from assay.engine.generation.trial import ALL, layout_of
 from assay.engine.model import Model, load
 
 PROMPT = [5, 7, 11, 13, 17, 2, 3, 9]
@@ -231,6 +231,7 @@ def test_sweeps_that_make_no_sense(llama: Model, made: Any, over: Any, message: 
 
 def test_the_embedded_models_texts(smol: Model, tmp_path: Any) -> None:
     texts = ["The capital of France is", "My name is"]
+    assert layout_of(smol.network).parts == ALL, "rounding in thirty layers is no mistake"
     result = smol.generate_sweep(
         texts, edit.scale("mlp_out"), over={"factor": [1.0, 0.9], "layer": [3, 20]}, max_new_tokens=6
     )

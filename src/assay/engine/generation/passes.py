@@ -107,10 +107,9 @@ def slides(arguments: Mapping[str, Any], tokens: int) -> bool:
 
 
 def agree(here: Tensor, there: Tensor) -> bool:
-    """Whether numbers are equal up to rounding, relative to the largest. In a batch of another size rounding stays near
-    1e-6 in float32; a wrong key, position or state changes more, if not much."""
+    """Whether logits are equal up to rounding, relative to the largest: 1e-4 in single precision, where it is about 1e-6."""
     half = here.dtype not in (torch.float32, torch.float64)
-    return bool((here - there).abs().max() <= (0.05 if half else 1e-5) * there.abs().max())
+    return bool((here - there).abs().max() <= (0.05 if half else 1e-4) * there.abs().max())
 
 
 def selected(arguments: Mapping[str, Any], index: Tensor, rows: int) -> Arguments:
