@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ import assay
 from assay import edit, metric, sweep
 from assay.core.errors import ExperimentError
 from assay.core.result import Result
+from assay.engine import naive
 from assay.engine.model import Model
 from assay.engine.precision import sample
 
@@ -34,8 +37,11 @@ def test_the_deviation_is_that_of_the_sample(single: Model) -> None:
     """Recomputed here from whole runs in both precisions: the sample's largest difference is no larger than theirs."""
     low, high = single.measure(EXPERIMENT, dtype="bfloat16"), single.measure(EXPERIMENT)
     told = low.data.attrs["deviation"]["logit_diff"]["largest_difference"]
-    _, variants, examples = sample(EXPERIMENT, single.network)
+    part, variants, examples = sample(EXPERIMENT, single.network)
     assert (variants, examples) == (4, 4)
+    by_hand = assay.load(copy.deepcopy(single.native).to(torch.bfloat16))
+    here, there = (naive.measure(m.network, part)["logit_diff"].values for m in (by_hand, single))
+    assert told == np.abs(here - there).max()
     whole = np.abs(low["logit_diff"].values - high["logit_diff"].values).max()
     assert 0 < told <= whole * 2  # the sample is run in batches of another shape: bfloat16 rounds otherwise there
     assert "bfloat16" in fact(low) and "4 variants and 4 examples" in fact(low)
@@ -65,3 +71,13 @@ def test_a_deviation_is_kept_with_the_result(single: Model, tmp_path: object) ->
     result = single.measure(EXPERIMENT, dtype="bfloat16")
     again = Result.load(result.save(f"{tmp_path}/result"))
     assert again.data.attrs["deviation"] == result.data.attrs["deviation"]
+
+
+def test_weights_changed_in_place_are_seen() -> None:
+    native, _ = zoo.build("llama")
+    model = assay.load(native.float())
+    before = model.measure(EXPERIMENT, dtype="bfloat16")["logit_diff"].values
+    with torch.no_grad():
+        native.lm_head.weight.mul_(2.0)
+    after = model.measure(EXPERIMENT, dtype="bfloat16")["logit_diff"].values
+    np.testing.assert_allclose(after, 2 * before, rtol=1e-6)  # a power of two is exact in bfloat16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import encodings.cp437  # noqa: F401  zipfile wants it for names; looked up late, with no file handle left, it is missed for good
+import encodings.cp437  # noqa: F401  zipfile's, for names: a first look-up that fails is remembered by the whole process
 import io
 import lzma
 import os

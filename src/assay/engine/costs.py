@@ -14,7 +14,7 @@ from functools import cached_property
 from torch import nn
 
 from assay.core.sites import SiteName
-from assay.engine.speed import Speed
+from assay.engine.speed import Speed, speed_of
 from assay.models.chain import Chain, Link
 from assay.models.network import Network
 
@@ -44,6 +44,13 @@ class Costs:
     network: Network
     chain: Chain | None
     speed: Speed | None = None
+
+    @classmethod
+    def here(cls, network: Network, chain: Chain | None) -> Costs:
+        """With this machine's speed, so that work has seconds."""
+        costs = cls(network, chain)
+        one_token = sum(costs.blocks) + costs.unembedding
+        return replace(costs, speed=speed_of(network, one_token, len(costs.blocks)))
 
     @cached_property
     def blocks(self) -> tuple[float, ...]:

@@ -19,7 +19,6 @@ from assay.engine.runner import executed
 from assay.engine.schedule.measure import Asked, prepare, split_of
 from assay.engine.schedule.outline import PassPlan, summed, unchanged_pass
 from assay.engine.schedule.plan import Plan
-from assay.engine.speed import speed_of
 from assay.experiments.experiment import Experiment
 from assay.models.network import Network
 from assay.models.prompts import Prompts
@@ -102,9 +101,7 @@ def explain(
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
     along, split, runs = naive_plan(network, experiment, prompts, asked.batch)
-    costs = Costs(network, network.structure.main_chain)
-    speed = speed_of(network, sum(costs.blocks) + costs.unembedding, len(costs.blocks))
-    work = _naive_work(runs, prompts, Costs(network, network.structure.main_chain, speed))
+    work = _naive_work(runs, prompts, Costs.here(network, network.structure.main_chain))
     planned: Plan | str = "there is no sweep, so each run is made once"
     if engine == "naive":
         planned = "the naive engine was asked for"

@@ -31,7 +31,6 @@ from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
 from assay.models.network import Network
-from assay.models.offloaded import input_device
 from assay.models.prompts import Prompts, tokenise
 from assay.models.structure import Site
 
@@ -93,7 +92,7 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where inputs go."""
-        return input_device(self.native)
+        return self.network.device
 
     @property
     def dtype(self) -> torch.dtype:

@@ -19,7 +19,6 @@ from assay.core.errors import ExperimentError, InputError
 from assay.engine.hooks import Action, Change, Tapping
 from assay.models.ends import output_key
 from assay.models.network import Network
-from assay.models.offloaded import input_device
 from assay.models.ports import get_output
 from assay.models.structure import Site
 
@@ -101,7 +100,7 @@ _overwritten: WeakKeyDictionary[nn.Module, set[Site]] = WeakKeyDictionary()
 
 def on_device(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs on the device where the model takes them; without a cache unless one is given."""
-    device = input_device(network.native)
+    device = network.device
     moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
     _check_ids(network, moved.get("input_ids"))
     if "position_ids" not in moved:

@@ -10,11 +10,9 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import nn
 
 from assay.core.errors import ExperimentError
 from assay.core.progress import listening
@@ -30,8 +28,6 @@ from assay.models.network import Network
 
 LOW = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 VARIANTS, EXAMPLES = 8, 4
-
-_copies: WeakKeyDictionary[nn.Module, dict[torch.dtype, Network]] = WeakKeyDictionary()
 
 
 def dtype_of(network: Network) -> torch.dtype:
@@ -59,8 +55,7 @@ def in_dtype(network: Network, experiment: Experiment, dtype: str, run: Callable
 def with_own_deviation(result: Result, network: Network, experiment: Experiment) -> Result:
     """A result of a model that was loaded in few bits, with its distance from the same weights in float32."""
     size = sum(p.numel() for p in network.native.parameters()) * 4
-    device = next(p.device for p in network.native.parameters())
-    if size * 2 > free_bytes(device):
+    if size * 2 > free_bytes(network.device):
         return _told(
             result, f"ran in {_name(dtype_of(network))}; a float32 copy to compare with does not fit in memory", {}
         )
@@ -107,11 +102,8 @@ def sample(experiment: Experiment, network: Network) -> tuple[Experiment, int, i
 
 
 def copy_in(network: Network, dtype: torch.dtype) -> Network:
-    """The network in another dtype; made once."""
-    made = _copies.setdefault(network.native, {})
-    if dtype not in made:
-        made[dtype] = replace(network, native=copy.deepcopy(network.native).to(dtype))
-    return made[dtype]
+    """The network in another dtype. Made afresh each time: weights may have been changed in place since the last."""
+    return replace(network, native=copy.deepcopy(network.native).to(dtype))
 
 
 def _told(result: Result, fact: str, worst: dict[str, Any]) -> Result:

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from math import log
 from pathlib import Path
@@ -54,33 +55,32 @@ _starts: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
 
 def speed_of(network: Network, flops_of_one_token: float, blocks: int) -> Speed:
     """This machine with this model: the stored rates, and the time of one pass of one token."""
-    parameter = next(network.native.parameters(), None)
-    device = parameter.device if parameter is not None else torch.device("cpu")
+    parameter, device = next(network.native.parameters(), None), network.device
     dtype = parameter.dtype if parameter is not None else torch.float32
-    rates = _rates(device, dtype)
+    rates = _rates(device, dtype, torch.get_num_threads())
     if network.native not in _starts:
         _starts[network.native] = _start(network, Speed(rates), flops_of_one_token, blocks)
     return Speed(rates, _starts[network.native])
 
 
 def _start(network: Network, speed: Speed, flops: float, blocks: int) -> float:
-    parameter = next(network.native.parameters(), None)
-    if parameter is None or not blocks or not network.takes("input_ids"):
+    if not blocks or not network.takes("input_ids"):
         return 0.0
-    given: dict[str, Any] = {network.token_argument: torch.zeros(1, 1, dtype=torch.long, device=parameter.device)}
+    given: dict[str, Any] = {network.token_argument: torch.zeros(1, 1, dtype=torch.long, device=network.device)}
     if network.takes("use_cache"):
         given["use_cache"] = False
     try:
         with torch.no_grad():
-            seconds = _seconds(lambda: network.native(**given), parameter.device, repeats=2)
+            seconds = _seconds(lambda: network.native(**given), network.device, repeats=2)
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError):
         return 0.0  # a model that wants more than one token, or an encoder's input too: estimated without
     return max(0.0, seconds - flops / speed.rate(1)) / blocks
 
 
-def _rates(device: torch.device, dtype: torch.dtype) -> dict[int, float]:
+@cache
+def _rates(device: torch.device, dtype: torch.dtype, threads: int) -> dict[int, float]:
     path = cache_folder() / "speed" / f"{FORMAT}.json"
-    key = f"{_name(device)}, {str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads"
+    key = f"{_name(device)}, {str(dtype).removeprefix('torch.')}, {threads} threads"
     known = _read(path)
     if key not in known:
         known[key] = {str(rows): _measure(rows, device, dtype) for rows in HEIGHTS}

@@ -8,6 +8,7 @@ from functools import cached_property
 from inspect import signature
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
@@ -17,6 +18,7 @@ from assay.models.attention import implementation_holders
 from assay.models.example_inputs import example_inputs
 from assay.models.fingerprint import fingerprint
 from assay.models.norms import norms_of
+from assay.models.offloaded import input_device
 from assay.models.ports import FIRST, Port
 from assay.models.source import Loaded, Source
 from assay.models.structure import Site, Structure, structure_of
@@ -58,6 +60,11 @@ class Network:
         training = any(module.training for module in self.native.modules())
         now = ("the model is in training mode: dropout may be on",) if training else ()
         return (*self.source.facts, *now)
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+        return input_device(self.native)
 
     @cached_property
     def holders(self) -> list[tuple[object, str]]:

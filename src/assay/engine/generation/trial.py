@@ -34,7 +34,6 @@ from assay.experiments.inputs import Tokens
 from assay.experiments.positions import Slice
 from assay.experiments.runs import Run
 from assay.models.network import Network
-from assay.models.offloaded import input_device
 
 ROWS = "rows"
 """Many rows in one batch: without it there are no other parts."""
@@ -137,7 +136,7 @@ def _axes(network: Network) -> RowAxes:
 def _ids(network: Network, rows: int) -> torch.Tensor:
     size = network.vocabulary or 1
     ids = torch.randint(size // 2, size, (rows, 6), generator=torch.Generator().manual_seed(0))
-    return ids.to(input_device(network.native))
+    return ids.to(network.device)
 
 
 class _Case:

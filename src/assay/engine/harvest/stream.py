@@ -30,7 +30,6 @@ from assay.engine.harvest.rules import Rules
 from assay.engine.harvest.shards import Index, drop_old_sums, write_shard, write_sums
 from assay.engine.harvest.statistics import Statistics
 from assay.models.network import Network
-from assay.models.offloaded import input_device
 from assay.models.structure import Site
 
 
@@ -131,5 +130,5 @@ def _content(document: Any) -> Any:
 
 def _device(network: Network) -> torch.device:
     """Where sums are made: beside the model, unless there is no double precision."""
-    device = input_device(network.native)
+    device = network.device
     return torch.device("cpu") if device.type == "mps" else device

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import nn
 
 from assay.core.errors import ExperimentError, nearest
@@ -31,7 +30,6 @@ from assay.engine.schedule.meeting import CannotMeetError
 from assay.engine.schedule.plan import Plan
 from assay.engine.schedule.proof import Proof, proof
 from assay.engine.schedule.rewrites import at_z
-from assay.engine.speed import speed_of
 from assay.engine.store.journal import Journal
 from assay.engine.store.through import AnyStore, through
 from assay.engine.table import Table
@@ -118,9 +116,6 @@ def prepare(network: Network, experiment: Experiment, prompts: Mapping[str, Prom
 
 
 def _plan(case: _Case, fit: Fitness, layout: Proof, asked: Asked) -> Plan:
-    costs = Costs(case.network, fit.chain)
-    costs = replace(costs, speed=speed_of(case.network, sum(costs.blocks) + costs.unembedding, len(costs.blocks)))
-    device = next((p.device for p in case.network.native.parameters()), torch.device("cpu"))
     return Plan(
         case.network,
         case.experiment,
@@ -131,8 +126,8 @@ def _plan(case: _Case, fit: Fitness, layout: Proof, asked: Asked) -> Plan:
         fit,
         layout,
         asked.without,
-        costs,
-        budget(asked.memory, device),
+        Costs.here(case.network, fit.chain),
+        budget(asked.memory, case.network.device),
     )
 
 
@@ -194,8 +189,7 @@ def _scheduled(plan: Plan, asked: Asked, journal: Journal) -> Result:
     execution = Execution(plan)
     table = Table(experiment, axes(experiment, NetworkFacts(network, prompts)))
     split = split_of(plan, asked)
-    device = next((p.device for p in network.native.parameters()), torch.device("cpu"))
-    with Peak(device) as peak:
+    with Peak(network.device) as peak:
         journal.open(table, [v.index for v in plan.variants], split, spent=partial(execution.cost, started))
         for number, rows in enumerate(split):
             for done in execution.group(journal.group(rows), rows, table):

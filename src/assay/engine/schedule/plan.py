@@ -216,12 +216,11 @@ class Plan:
         numbers = [v for v in range(len(self.variants)) if v not in but]
         begins = {v: min(d[v].layer for d in departures.values()) for v in numbers}
         sizes = {v: max(self._rows(name, d[v], runner) for name, d in departures.items()) for v in numbers}
-        device = next((p.device.type for p in self.network.native.parameters()), "cpu")
         return chunks(
             sorted(numbers, key=begins.__getitem__),
             sizes,
             begins,
-            room=room(self.costs, device, self.memory),
+            room=room(self.costs, self.network.device.type, self.memory),
             one_layer="stagger" in self.without,
         )
 
