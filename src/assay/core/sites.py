@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 from assay.core.errors import SiteError, nearest
@@ -107,6 +107,17 @@ class SiteName:
     stack: str | None = None
     native: str | None = None
 
+    def __hash__(self) -> int:
+        return self.hashed
+
+    @cached_property
+    def hashed(self) -> int:
+        """Names are keys of nearly every table that a pass fills."""
+        return hash((self.name, self.layer, self.stack, self.native))
+
+    def __reduce__(self) -> tuple[type[SiteName], tuple[str, int | None, str | None, str | None]]:
+        return SiteName, (self.name, self.layer, self.stack, self.native)  # another process hashes strings otherwise
+
     @classmethod
     def parse(cls, text: str | SiteName) -> SiteName:
         """Parse our own grammar or an alias of another library. Raises SiteError naming the nearest known names."""
@@ -122,6 +133,11 @@ class SiteName:
         return replace(self, layer=layer)
 
     def __str__(self) -> str:
+        return self.text
+
+    @cached_property
+    def text(self) -> str:
+        """The name as it is written."""
         if self.native is not None:
             return f"native:{self.native}:{self.name}"
         stack = f"{self.stack}." if self.stack else ""

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from assay.models.attention import IMPLEMENTATION, SoftmaxMode, listening, using
+from assay.models.attention import IMPLEMENTATION, SoftmaxMode, Wanted, listening, using
 from assay.models.network import Network
 from assay.models.ports import Key, Port, Side, get_input, get_output, put_input, put_output
 from assay.models.structure import Site
@@ -48,6 +48,11 @@ class Action:
     keep: Keep | None = None
     attach: bool = False
     lift: Change | None = None
+
+    @property
+    def reads(self) -> bool:
+        """It leaves native code's tensor alone."""
+        return self.change is None and self.lift is None and not self.attach
 
 
 @dataclass(slots=True)
@@ -101,7 +106,7 @@ class Tapping:
         self._exit = ExitStack()
         self._handles: list[RemovableHandle] = []
         self._modes: list[SoftmaxMode] = []
-        self.softmax_inside: set[int] = set()
+        self.softmax_inside: dict[int, Wanted] = {}
         self.inside: dict[tuple[str, Side, Key, int], _Step] = {}
         self.around: list[Tapping] = []
         self.leaving: dict[str, int] = {}
@@ -136,9 +141,13 @@ class Tapping:
         if inside:
             self._exit.enter_context(using(self.network.holders, self.network.structure.implementation))
         structure = self.network.structure
-        softmax = {step.port.module for step in inside if step.port.side in ("scores", "pattern")}
-        self.softmax_inside = {id(self.network.modules[path]) for path in softmax & structure.interface}
-        listens = self.softmax_inside or any(step.port.side in ("q", "k", "v") for step in inside)
+        for step in inside:
+            if step.port.side in ("scores", "pattern") and step.port.module in structure.interface:
+                reads = step.port.side == "pattern" and all(action.reads for action in step.actions)
+                module = id(self.network.modules[step.port.module])
+                more = not reads or self.softmax_inside.get(module) == "scores and pattern"
+                self.softmax_inside[module] = "scores and pattern" if more else "to read the pattern"
+        listens = bool(self.softmax_inside) or any(step.port.side in ("q", "k", "v") for step in inside)
         if structure.implementation == IMPLEMENTATION and listens:
             self._exit.enter_context(listening(self))
         self._hook(self.network.native.register_forward_pre_hook(self._begin, with_kwargs=True))
@@ -226,9 +235,9 @@ class Tapping:
         step = None if path is None else self.inside.get((path, side, index, self.running.get(path, 0)))
         return value if step is None else self._take(step, value)
 
-    def wants_softmax(self, module: nn.Module) -> bool:
-        """Whether scores or pattern of this module are asked for, where attention is a function of its own."""
-        return id(module) in self.softmax_inside
+    def wants_softmax(self, module: nn.Module) -> Wanted:
+        """What is asked for of this module's softmax, where attention is a function of its own."""
+        return self.softmax_inside.get(id(module), "nothing")
 
     def _enter(self, step: _Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         value = get_input(args, kwargs, step.port.key)

@@ -163,9 +163,9 @@ def captured(
     found = []
     for capture in run.captures:
         sites = network.sites_named(capture.site)
+        named, grad = len(sites) == 1 and capture.name, isinstance(capture, GradCapture)
         for site in sites:
-            grad = isinstance(capture, GradCapture)
-            label = capture.label if len(sites) == 1 and capture.name else f"grad.{site}" if grad else str(site)
+            label = capture.label if named else f"grad.{site}" if grad else str(site)
             found.append((label, site, selected(tensor(capture, site), capture, site, scope)))
     return found
 

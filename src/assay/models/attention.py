@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -31,14 +32,18 @@ IMPLEMENTATION = "assay"
 SOFTMAX: frozenset[Any] = frozenset({nn.functional.softmax, torch.softmax, Tensor.softmax, torch.special.softmax})
 
 
+Wanted = Literal["nothing", "to read the pattern", "scores and pattern"]
+"""What is asked for of a softmax."""
+
+
 class Listener(Protocol):
     """Sees, and may replace, tensors inside attention."""
 
     def attention(self, module: nn.Module, side: Side, value: Tensor, index: int) -> Tensor:
         """Called with each tensor inside `module`'s attention; `index` counts softmaxes within one call of it."""
 
-    def wants_softmax(self, module: nn.Module) -> bool:
-        """Whether it asks for scores or pattern of this module when attention is computed for it."""
+    def wants_softmax(self, module: nn.Module) -> Wanted:
+        """What it asks for of this module's softmax when attention is computed for it."""
 
 
 class _InTurn:
@@ -52,8 +57,9 @@ class _InTurn:
             value = listener.attention(module, side, value, index)
         return value
 
-    def wants_softmax(self, module: nn.Module) -> bool:
-        return any(listener.wants_softmax(module) for listener in self.listeners)
+    def wants_softmax(self, module: nn.Module) -> Wanted:
+        wanted = {listener.wants_softmax(module) for listener in self.listeners} - {"nothing"}
+        return "nothing" if not wanted else wanted.pop() if len(wanted) == 1 else "scores and pattern"
 
 
 _listener: ContextVar[Listener | None] = ContextVar("assay_attention_listener", default=None)
@@ -91,6 +97,7 @@ class SoftmaxMode(TorchFunctionMode):
     def __init__(self, module: nn.Module, listener: Listener) -> None:
         super().__init__()
         self.module, self.listener, self.calls = module, listener, 0
+        self.pattern: Tensor | None = None
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -104,7 +111,8 @@ class SoftmaxMode(TorchFunctionMode):
             return func(scores, *rest, **named)
         index, self.calls = self.calls, self.calls + 1
         scores = self.listener.attention(self.module, "scores", scores, index)
-        return self.listener.attention(self.module, "pattern", func(scores, *rest, **named), index)
+        self.pattern = self.listener.attention(self.module, "pattern", func(scores, *rest, **named), index)
+        return self.pattern
 
 
 def assay_attention(
@@ -116,12 +124,27 @@ def assay_attention(
         query = listener.attention(module, "q", query, 0)
         key = listener.attention(module, "k", key, 0)
         value = listener.attention(module, "v", value, 0)
-    function = _attend.get() or eager_function(module)
+    stand_in = _attend.get()
+    function = stand_in or eager_function(module)
+    wanted = "nothing" if listener is None else listener.wants_softmax(module)
+    if listener is None or wanted == "nothing":
+        return function(module, query, key, value, attention_mask, **kwargs)
+    plain = stand_in is None and not module.training
+    if wanted == "to read the pattern" and plain and module in _returned:
+        out, weights = function(module, query, key, value, attention_mask, **kwargs)
+        if weights is not None:
+            listener.attention(module, "pattern", weights, 0)
+            return out, weights
     # the mode slows every torch call under it, so it covers no more than attention itself
-    seen = SoftmaxMode(module, listener) if listener is not None and listener.wants_softmax(module) else nullcontext()
-    with seen:
-        out: tuple[Tensor, Tensor | None] = function(module, query, key, value, attention_mask, **kwargs)
-    return out
+    with SoftmaxMode(module, listener) as seen:
+        out, weights = function(module, query, key, value, attention_mask, **kwargs)
+    if plain and seen.calls == 1 and weights is not None and weights is seen.pattern:
+        _returned.add(module)
+    return out, weights
+
+
+_returned: WeakSet[nn.Module] = WeakSet()
+"""Modules whose attention function was seen to return the softmax's own output: it can be read there."""
 
 
 def eager_function(module: nn.Module) -> Callable[..., Any]:

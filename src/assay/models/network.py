@@ -57,7 +57,7 @@ class Network:
     @property
     def facts(self) -> tuple[str, ...]:
         """What was done to the model while loading, and how it stands now: goes into every result."""
-        training = any(module.training for module in self.native.modules())
+        training = any(module.training for module in self.modules.values())
         now = ("the model is in training mode: dropout may be on",) if training else ()
         return (*self.source.facts, *now)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from torch import Tensor
@@ -27,6 +28,17 @@ class Port:
     side: Side
     key: Key = None
     call: int = 0
+
+    def __hash__(self) -> int:
+        return self.hashed
+
+    @cached_property
+    def hashed(self) -> int:
+        """Its hash, computed once: a pass looks ports up at every module."""
+        return hash((self.module, self.side, self.key, self.call))
+
+    def __reduce__(self) -> tuple[type[Port], tuple[str, Side, Key, int]]:
+        return Port, (self.module, self.side, self.key, self.call)  # another process hashes strings otherwise
 
     @property
     def in_attention(self) -> bool:

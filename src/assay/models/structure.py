@@ -57,6 +57,9 @@ class Site:
     writable: bool = field(compare=False)
     tap: Tap = field(repr=False, compare=False)
 
+    def __hash__(self) -> int:
+        return self.name.hashed
+
     @property
     def layer(self) -> int | None:
         """The layer it lies in, None outside the layers."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from assay.models.attention import SOFTMAX, listening
+from assay.models.attention import SOFTMAX, Wanted, listening
 from assay.models.einsum import as_product
 from assay.models.ports import Key, Port, Side, floating_inputs, floating_outputs
 
@@ -132,9 +132,9 @@ class _Recorder(TorchFunctionMode):
         self.note(side, self.names[id(module)], (value,))
         return value
 
-    def wants_softmax(self, module: nn.Module) -> bool:
+    def wants_softmax(self, module: nn.Module) -> Wanted:
         """Never: this mode sees them itself."""
-        return False
+        return "nothing"
 
     def note(self, kind: str, path: str, tensors: tuple[Tensor, ...]) -> None:
         now = self.tick()
