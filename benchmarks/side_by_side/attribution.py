@@ -63,7 +63,8 @@ def by_assay(model: Any, part: Part, *, engine: Any) -> Scores:
     )
     result = model.measure(experiment, engine=engine)
     names = [f"L{i}.{site}" for i in range(model.n_layers) for site in SITES]
-    read = lambda start: {n: torch.from_numpy(result[f"{start}{n}"].values) for n in names}  # noqa: E731
+    arrays = result.data.variables
+    read = lambda start: {n: torch.from_numpy(arrays[f"{start}{n}"].values) for n in names}  # noqa: E731
     return scores(model.native, read(""), read("there."), read("grad."))
 
 

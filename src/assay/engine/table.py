@@ -93,11 +93,13 @@ class Table:
             i: merge(parts, ragged=tuple(range(1, parts[0][1].ndim))).double().numpy() for i, parts in cells.items()
         }
         dims = self.dims[label]
-        sizes = tuple(len(v) for v in self.along.values()) if () not in merged else ()
+        if () in merged:  # does not vary: there is one array
+            return reduced(merged[()], dims, reduce, single=self._single(label))
+        sizes = tuple(len(v) for v in self.along.values())
         inner = tuple(max(a.shape[k] for a in merged.values()) for k in range(next(iter(merged.values())).ndim))
         whole = np.full(sizes + inner, np.nan)
         for index, array in merged.items():
-            cell = whole[index] if index else whole
+            cell = whole[index]
             cell[tuple(slice(0, n) for n in array.shape)] = array
         return reduced(whole, dims, reduce, single=self._single(label))
 
@@ -123,7 +125,8 @@ def apart(variables: Mapping[str, xarray.Variable]) -> dict[str, xarray.Variable
     found = {}
     for label, variable in variables.items():
         new = {dim: f"{dim}_{label}" for dim, n in variable.sizes.items() if sizes.setdefault(dim, n) != n}
-        found[label] = xarray.Variable([new.get(dim, dim) for dim in variable.dims], variable.values)
+        dims = [new.get(dim, dim) for dim in variable.dims]
+        found[label] = xarray.Variable(dims, variable.values) if new else variable
     return found
 
 
