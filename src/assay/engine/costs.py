@@ -100,9 +100,10 @@ class Costs:
         """Memory for logits, in the model's numbers and once more in double precision for a metric."""
         return positions * (self.network.vocabulary or 0) * (self.itemsize + 8)
 
-    def base(self, examples: int, tokens: int) -> Work:
-        """An unchanged pass: all blocks, logits everywhere, and what it leaves for variants to begin from."""
-        made = self.flow([examples * tokens] * len(self.blocks), keys=(tokens + 1) / 2, read=examples * tokens)
+    def base(self, examples: int, tokens: int, *, read: int | None = None) -> Work:
+        """An unchanged pass: all blocks, logits of `read` positions or of all, and what variants begin from."""
+        read = examples * tokens if read is None else read
+        made = self.flow([examples * tokens] * len(self.blocks), keys=(tokens + 1) / 2, read=read)
         left = examples * tokens * (len(self.blocks) + 1) * self.width * 2 * self.itemsize
         return made.held(left)
 

@@ -119,6 +119,8 @@ def _optimisations(plan: Plan, passes: Sequence[PassPlan], split: int) -> dict[s
     made = sum(p.variants for p in passes if p.run in plan.varying)
     every = len(plan.variants) * len(plan.varying) * split
     position = "positions before the first change are not computed"
+    why = plan.why_everywhere()
+    everywhere = f"not used: {why}" if why else "unchanged passes give logits only where a metric reads them"
     said = {
         "depth": "variants begin at the block that they change",
         "position": position if plan.whole is None else f"not used: {plan.whole}",
@@ -126,6 +128,7 @@ def _optimisations(plan: Plan, passes: Sequence[PassPlan], split: int) -> dict[s
         "stagger": "variants that begin at different blocks share passes",
         "together": "inputs of one length share their unchanged pass",
         "head_out": "edits of heads' outputs are made at z, where that is the same",
+        "unembed": everywhere,
     }
     return said | dict.fromkeys(sorted(plan.without), "switched off")
 

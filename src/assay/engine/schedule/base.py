@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from assay.engine.passes import Kept, forward
 from assay.models.attention import IMPLEMENTATION, Attend, attending, native_functions, using
 from assay.models.chain import Chain
 from assay.models.network import Network
-from assay.models.ports import get_input, get_output
+from assay.models.ports import get_input, get_output, put_output
 from assay.models.structure import Site
 
 
@@ -45,9 +45,18 @@ class Base:
 
 
 def base_pass(
-    network: Network, chain: Chain | None, inputs: Mapping[str, Any], keep: Iterable[Site], *, eager: bool = False
+    network: Network,
+    chain: Chain | None,
+    inputs: Mapping[str, Any],
+    keep: Iterable[Site],
+    *,
+    eager: bool = False,
+    read: Bool[Tensor, "batch pos"] | None = None,
 ) -> Base:
-    """Run an input unchanged; `eager` in the eager kernel, as passes are in which scores or pattern are touched."""
+    """Run an input unchanged; `eager` in the eager kernel, as passes are in which scores or pattern are touched.
+
+    With `read` only those positions are unembedded; the output is NaN at the others.
+    """
     base = Base(inputs, Kept(None), native_functions(network.holders), eager)
 
     def attend(
@@ -68,8 +77,14 @@ def base_pass(
             stack.callback(handle.remove)
             last = chain is not None and number == len(chain) - 1
             stack.callback(module.register_forward_hook(_leaving(base, link.leaves.key, last=last)).remove)
+            if last and read is not None:
+                stack.callback(module.register_forward_hook(_narrowing(link.leaves.key, read)).remove)
         with torch.no_grad():
             base.kept = forward(network, inputs, keep=keep, once=True)
+    narrow = base.kept.output
+    if read is not None and narrow is not None and narrow.shape[:2] == (1, int(read.sum())):
+        base.kept.output = narrow.new_full((*read.shape, narrow.shape[-1]), float("nan"))
+        base.kept.output[read.to(narrow.device)] = narrow[0]
     return base
 
 
@@ -91,6 +106,16 @@ def _leaving(base: Base, key: Any, *, last: bool) -> Any:
             base.arity[module] = len(out)
         if last:
             base.stream.append(get_output(out, key).clone())
+
+    return hook
+
+
+def _narrowing(key: Any, read: Bool[Tensor, "batch pos"]) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
+        state = get_output(out, key)
+        if state.shape[:2] != read.shape:  # tokens that are not in the prompt: the output is left whole
+            return None
+        return put_output(out, key, state[read.to(state.device)][None])
 
     return hook
 

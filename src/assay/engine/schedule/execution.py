@@ -41,6 +41,8 @@ class Execution:
     flops: float = 0.0
     passes: list[PassPlan] = field(default_factory=list)
     """Every pass as it was planned, just before it was made."""
+    unread: int = 0
+    """Positions of unchanged passes that were not unembedded."""
     halved: int = 0
     """How often memory ran out, and a batch was halved."""
 
@@ -72,7 +74,7 @@ class Execution:
             rows=tally.rows,
             token_layers=tally.tokens * len(plan.chain) + self.token_layers,
             seconds=time.perf_counter() - started,
-            flops=self.flops + plan.costs.plain(tally.tokens, tally.pairs),
+            flops=self.flops + plan.costs.plain(tally.tokens, tally.pairs) - self.unread * plan.costs.unembedding,
         )
 
     def group(self, group: Group, rows: list[int], table: Table) -> Iterator[int]:
@@ -172,8 +174,11 @@ class Execution:
         eager = inside_attention((*self.plan.touched(), *(site for found in sites.values() for site in found)))
         shared = self.plan.sharing(runner.rows)
         self.tally.passes += len(shared)
-        self.passes += self.plan.unchanged(runner.rows)
-        return base_passes(self.plan.network, self.plan.chain, given, sites, shared, eager=eager)
+        self.passes += self.plan.unchanged(runner)
+        read = self.plan.read(runner)
+        if read is not None:
+            self.unread += sum(int((~mine).sum()) for mine in read.values())
+        return base_passes(self.plan.network, self.plan.chain, given, sites, shared, eager=eager, read=read)
 
     def _unchanged(self, runner: Runner, bases: Mapping[str, Base]) -> dict[tuple[str, int], Tensor]:
         """Every metric of the runs that vary, on the unchanged pass: what holds where nothing departs."""

@@ -30,16 +30,19 @@ def base_passes(
     groups: Iterable[Sequence[str]],
     *,
     eager: bool,
+    read: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Base]:
-    """The unchanged pass of every input by name; those of a group share a native pass."""
+    """The unchanged pass of every input by name; those of a group share a native pass. `read`: as for `base_pass`."""
     found: dict[str, Base] = {}
     for names in groups:
         if len(names) == 1:
-            found[names[0]] = base_pass(network, chain, inputs[names[0]], keep[names[0]], eager=eager)
+            name, mine = names[0], None if read is None else read[names[0]]
+            found[name] = base_pass(network, chain, inputs[name], keep[name], eager=eager, read=mine)
             continue
         every = dict.fromkeys(site for name in names for site in keep[name])
         ids = torch.cat([inputs[name]["input_ids"] for name in names])
-        whole = base_pass(network, chain, {"input_ids": ids}, every, eager=eager)
+        mine = None if read is None else torch.cat([read[name] for name in names])
+        whole = base_pass(network, chain, {"input_ids": ids}, every, eager=eager, read=mine)
         start = 0
         for name in names:
             end = start + len(inputs[name]["input_ids"])

@@ -33,10 +33,10 @@ class PassPlan:
         return asdict(self)
 
 
-def unchanged_pass(run: str, examples: int, tokens: int, costs: Costs) -> PassPlan:
-    """A plain pass of one input."""
+def unchanged_pass(run: str, examples: int, tokens: int, costs: Costs, *, read: int | None = None) -> PassPlan:
+    """A plain pass of one input, with the logits of `read` positions, or of all."""
     n, depth = examples * tokens, len(costs.blocks)
-    return PassPlan(run, 1, n, (0, depth), (0, tokens), n * depth, costs.base(examples, tokens))
+    return PassPlan(run, 1, n, (0, depth), (0, tokens), n * depth, costs.base(examples, tokens, read=read))
 
 
 def variant_pass(

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from assay.engine.costs import Costs
 from assay.engine.rows import own_rows
 from assay.engine.runner import Runner, executed, needed_sites
@@ -16,6 +18,7 @@ from assay.engine.schedule.fitness import Fitness
 from assay.engine.schedule.joint import joined
 from assay.engine.schedule.outline import PassPlan, chunks, room, unchanged_pass, variant_pass
 from assay.engine.schedule.proof import Proof
+from assay.engine.schedule.unembedding import positions_read, why_everywhere
 from assay.experiments.captures import GradCapture
 from assay.experiments.expand import Variant
 from assay.experiments.experiment import Experiment
@@ -82,7 +85,7 @@ class Plan:
         departures = self.departures(runner, given, None, flat=flat)
         fixed = [self.fixed_pass(name, runner) for name in self.fixed if name not in self.plain()]
         variants = self.planned(list(self.batches(departures, runner)), departures, runner, flat=flat)
-        return [*self.unchanged(rows), *fixed, *variants]
+        return [*self.unchanged(runner), *fixed, *variants]
 
     def given(self, rows: Sequence[int]) -> dict[str, Mapping[str, Any]]:
         """The inputs whose unchanged pass is made, for these examples."""
@@ -100,15 +103,29 @@ class Plan:
         together = self.whole is None and "together" not in self.without
         return joined(self.given(rows), self.base_keep(), together=together)
 
-    def unchanged(self, rows: Sequence[int]) -> list[PassPlan]:
+    def unchanged(self, runner: Runner) -> list[PassPlan]:
         """The unchanged passes of a group of examples."""
-        found = []
+        found, rows, read = [], runner.rows, self.read(runner)
         for names in self.sharing(rows):
             mine = [own_rows(self.prompts[name], rows) for name in names]
             tokens = self.prompts[names[0]].lengths[mine[0][0]]
             title = f"unchanged {', '.join(names)}"
-            found.append(unchanged_pass(title, sum(map(len, mine)), tokens, self.costs))
+            unembedded = None if read is None else sum(int(read[name].sum()) for name in names)
+            found.append(unchanged_pass(title, sum(map(len, mine)), tokens, self.costs, read=unembedded))
         return found
+
+    def read(self, runner: Runner) -> dict[str, Tensor] | None:
+        """The positions of every input's unchanged pass that are unembedded; None for all."""
+        if "unembed" in self.without or self.why_everywhere() is not None:
+            return None
+        runs = (*self.varying, *self.plain())
+        return positions_read(self.experiment, runs, lambda name: runner.scope(self.experiment.run(name)))
+
+    def why_everywhere(self) -> str | None:
+        """Why unchanged passes are unembedded at all positions; None when they need not be."""
+        if not self.layout.flat or self.layout.padded:
+            return "rows were not seen to be unembedded one by one in this model"
+        return why_everywhere(self.experiment, self.base_keep())
 
     def fixed_pass(self, name: str, runner: Runner) -> PassPlan:
         """The pass of a run that does not vary, but has edits."""
