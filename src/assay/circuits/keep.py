@@ -14,7 +14,8 @@ from typing import Annotated
 
 import xarray as xr
 
-from assay.circuits.sets import ABLATION, AT_ONCE, Ablation, KeptSets, keep_each, shuffled
+from assay.circuits.ablation import Ablation
+from assay.circuits.sets import ABLATION, AT_ONCE, KeptSets, keep_each, shuffled
 from assay.core.caveats import caveat
 from assay.core.protocols import Scores
 from assay.core.registry import method
