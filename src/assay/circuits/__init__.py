@@ -3,16 +3,23 @@
 from assay.circuits.accuracy import task_accuracy
 from assay.circuits.average import average_scores
 from assay.circuits.keep import keep_heads, keep_set, smallest_heads
+from assay.circuits.node_patching import ablate, ablate_positions, patch, patch_positions
 from assay.circuits.patching import patch_components, patch_heads, patch_residual
+from assay.circuits.set_ablation import ablate_set
 from assay.circuits.weights import head_weight_norms
 
 __all__ = [
+    "ablate",
+    "ablate_positions",
+    "ablate_set",
     "average_scores",
     "head_weight_norms",
     "keep_heads",
     "keep_set",
+    "patch",
     "patch_components",
     "patch_heads",
+    "patch_positions",
     "patch_residual",
     "smallest_heads",
     "task_accuracy",

@@ -31,11 +31,7 @@ def as_metric(given: object) -> Metric:
     Raises:
         ExperimentError: it would give one for each position, or one for all prompts.
     """
-    metric = (
-        given
-        if isinstance(given, Metric)
-        else _ADAPTER.validate_python({"kind": given} if isinstance(given, str) else given)
-    )
+    metric = given if isinstance(given, Metric) else _read(given)
     if metric.reduce_examples != "none":
         raise ExperimentError(
             f"the metric {metric.kind} is reduced over examples: methods need a number for each prompt."
@@ -45,6 +41,13 @@ def as_metric(given: object) -> Metric:
             f"the metric {metric.kind} gives a number for each position: choose one with pos=, or say reduce='mean'."
         )
     return metric
+
+
+def _read(given: object) -> Metric:
+    plain = {"kind": given} if isinstance(given, str) else given
+    if isinstance(plain, Mapping) and plain.get("kind") == "loss":
+        plain = {"pos": None, **plain}  # at the last position, where the others are read, there is no next token
+    return _ADAPTER.validate_python(plain)
 
 
 AMetric = Annotated[AnyMetric | str, BeforeValidator(as_metric)]
