@@ -167,18 +167,19 @@ class Graph:
     def prune(self, mask: Bool[np.ndarray, "sender receiver"]) -> Bool[np.ndarray, "sender receiver"]:
         """The mask without edges that lie on no path from `embed` to `logits`. Cost: one pass over receivers each way."""
         mask, owners = self.checked(mask), self.owners
-        reached = np.zeros(len(self.senders) + 1, dtype=bool)
+        reached: np.ndarray = np.zeros(len(self.senders) + 1, dtype=bool)
         reached[0] = True
         for r in range(len(self.receivers)):  # forward order: all that comes before is settled
-            if mask[reached[:-1], r].any():
+            if (mask[:, r] & reached[:-1]).any():
                 reached |= owners[r]
-        needed = np.zeros_like(reached)
+        needed: np.ndarray = np.zeros_like(reached)
         needed[-1] = True
         for r in reversed(range(len(self.receivers))):
             if (needed & owners[r]).any():
                 needed[:-1] |= mask[:, r]
         useful = (owners & needed).any(axis=1)
-        return mask & reached[:-1, None] & useful[None]
+        kept: Bool[np.ndarray, "sender receiver"] = mask & reached[:-1, None] & useful[None]
+        return kept
 
     @cached_property
     def owners(self) -> Bool[np.ndarray, "receiver node"]:
@@ -265,5 +266,7 @@ def _layer(model: Model, i: int) -> Layer:
     for name in ("q", "k", "v", "z"):
         if sites[name] is None:
             raise SiteError(f"Layer {i} has no heads to name: {model.why_not(f'L{i}.{name}')}.")
+    if sites["k"].sizes["kv_head"] != sites["v"].sizes["kv_head"]:  # type: ignore[union-attr]
+        raise SiteError(f"Layer {i} has other numbers of keys than of values: a graph has no names for that.")
     heads, shared = (sites[name].sizes[axis] for name, axis in (("z", "head"), ("k", "kv_head")))  # type: ignore[union-attr]
     return Layer(heads, shared, sites["mlp_out"] is not None, kind == "parallel")

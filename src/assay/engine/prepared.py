@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from assay.engine.edges.binding import refuse_edges
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import groups
 from assay.engine.run_result import given_input
@@ -50,6 +51,7 @@ class Prepared:
     ) -> Prepared:
         """Check a run under `edits`. `probe` are edits that are checked with them and are not the run's own."""
         own = (edits,) if isinstance(edits, Edit) else tuple(edits)
+        refuse_edges(own, "derivatives are taken")
         given = {"input": given_input(inputs, positions or {})}
         given |= {name: given_input(value, {}) for name, value in (sources or {}).items()}
         runs = {"main": Run(input="input", edits=(*own, *probe))}
