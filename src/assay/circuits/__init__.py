@@ -1,6 +1,8 @@
 """Which parts of a network matter: patching, ranking, and keeping only the parts that were found."""
 
 from assay.circuits.accuracy import task_accuracy
+from assay.circuits.atp_star import atp_star
+from assay.circuits.attribution import attribution_patching, attribution_positions, relevance_patching
 from assay.circuits.average import average_scores
 from assay.circuits.keep import keep_heads, keep_set, smallest_heads
 from assay.circuits.node_patching import ablate, ablate_positions, patch, patch_positions
@@ -12,6 +14,9 @@ __all__ = [
     "ablate",
     "ablate_positions",
     "ablate_set",
+    "atp_star",
+    "attribution_patching",
+    "attribution_positions",
     "average_scores",
     "head_weight_norms",
     "keep_heads",
@@ -21,6 +26,7 @@ __all__ = [
     "patch_heads",
     "patch_positions",
     "patch_residual",
+    "relevance_patching",
     "smallest_heads",
     "task_accuracy",
 ]

@@ -144,9 +144,15 @@ def _sizes(n: int) -> tuple[int, ...]:
 
 def _correlation(a: Values, b: Values) -> float:
     """Pearson's; 0 where one of the two does not vary."""
+    if not (_varies(a) and _varies(b)):
+        return 0.0
     a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm > 0 else 0.0
+    return float(a @ b) / float(np.sqrt((a @ a) * (b @ b)))
+
+
+def _varies(values: Values) -> bool:
+    """Whether they differ by more than rounding: a resample may draw one component only."""
+    return float(np.ptp(values)) > 1e-12 * float(np.abs(values).max())
 
 
 def _r_squared(found: Values, wanted: Values) -> float:
@@ -154,9 +160,10 @@ def _r_squared(found: Values, wanted: Values) -> float:
 
 
 def _slope(found: Values, wanted: Values) -> float:
+    if not _varies(wanted):
+        return 0.0
     centred = wanted - wanted.mean()
-    spread = float(centred @ centred)
-    return float(centred @ found) / spread if spread > 0 else 0.0
+    return float(centred @ found) / float(centred @ centred)
 
 
 def _relative_error(found: Values, wanted: Values) -> float:
@@ -170,7 +177,7 @@ def _spearman(found: Values, wanted: Values) -> float:
 
 
 def _kendall(found: Values, wanted: Values) -> float:
-    if np.ptp(found) == 0 or np.ptp(wanted) == 0:
+    if not (_varies(found) and _varies(wanted)):
         return 0.0
     return float(scipy_stats.kendalltau(found, wanted).statistic)
 
