@@ -17,7 +17,7 @@ from assay.experiments import edit
 from assay.experiments.edits import Edit, Site
 from assay.experiments.positions import Indices, Pos
 from assay.experiments.record import Record
-from assay.experiments.sourced_edits import Patch, SwapFeatures
+from assay.experiments.sourced_edits import Patch, Swap, SwapFeatures
 
 FORMAT = 1
 
@@ -72,7 +72,7 @@ class Alignment(Record):
         if self.width == 0:
             return ()
         if self.basis is not None:
-            return (edit.swap(self.site, source=source, basis=self.basis, **where),)
+            return (Swap(site=self.site, source=source, basis=self.basis, **where),)
         if self.features is not None:
             named = {"dictionary": self.dictionary or "", "features": self.features}
             return (SwapFeatures(site=self.site, source=source, **named, **where),)

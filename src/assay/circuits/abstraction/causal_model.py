@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -135,19 +135,28 @@ class CausalModel(Record):
             self._known(name)
         return self.run(base, fixed={name: self.run(source)[name] for name, source in sources.items()})
 
-    def sample(self, n: int, *, seed: int) -> list[dict[str, Value]]:
-        """`n` different settings at random, or all that there are."""
-        sizes = [len(domain) for domain in self.inputs.values()]
-        total, rng = math.prod(sizes), np.random.default_rng(seed)
+    def sample(self, n: int, *, seed: int, repeats: float = 0.0) -> list[dict[str, Value]]:
+        """`n` different settings at random, or all that there are.
+
+        With probability `repeats` an input has the value of an earlier one, where that is one of its own: equal values
+        are rare otherwise.
+        """
+        total, rng = math.prod(len(domain) for domain in self.inputs.values()), np.random.default_rng(seed)
         if total <= 4 * n:
-            chosen = rng.permutation(total)[:n]
-            places = [np.unravel_index(int(i), sizes) for i in chosen]
-        else:
-            drawn: dict[tuple[int, ...], None] = {}
-            while len(drawn) < n:
-                drawn[tuple(int(rng.integers(size)) for size in sizes)] = None
-            places = list(drawn)  # type: ignore[arg-type]
-        return [self._setting(place) for place in places]
+            every = list(itertools.product(*self.inputs.values()))
+            return [self._setting(every[i]) for i in rng.permutation(total)[:n]]
+        drawn: dict[str, tuple[Any, ...]] = {}
+        while len(drawn) < n:
+            values = self._drawn(rng, repeats)
+            drawn[repr(values)] = values
+        return [self._setting(values) for values in drawn.values()]
+
+    def _drawn(self, rng: np.random.Generator, repeats: float) -> tuple[Any, ...]:
+        values: list[Any] = []
+        for domain in self.inputs.values():
+            earlier = values[int(rng.integers(len(values)))] if values and rng.random() < repeats else None
+            values.append(earlier if earlier in domain else domain[int(rng.integers(len(domain)))])
+        return tuple(values)
 
     @property
     def hash(self) -> str:
@@ -177,12 +186,11 @@ class CausalModel(Record):
         """The model that `to_json` wrote."""
         return cls.model_validate(parse(text, what="the causal model"))
 
-    def _setting(self, place: Any) -> dict[str, Value]:
-        pairs = zip(self.inputs.items(), place, strict=True)
-        return {name: domain[int(i)] for (name, domain), i in pairs}
+    def _setting(self, values: Sequence[Any]) -> dict[str, Value]:
+        return dict(zip(self.inputs, values, strict=True))
 
     def _sampled(self) -> Iterator[dict[str, Value]]:
-        yield self._setting([0] * len(self.inputs))
+        yield self._setting([domain[0] for domain in self.inputs.values()])
         yield from self.sample(TRIED, seed=0)
 
     def _check_names(self) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from assay.circuits.abstraction.causal_model import CausalModel, Setting, Value
+from assay.circuits.abstraction.causal_model import CausalModel, Setting
+from assay.circuits.abstraction.expression import Value
 from assay.circuits.abstraction.prompts import PLAIN, Encode, Written, written
 from assay.core.errors import DataError, nearest
 from assay.core.seeds import child_seed
@@ -32,6 +33,8 @@ SPLITS = {"train": 0.6, "validation": 0.2, "test": 0.2}
 """The share of settings in each split."""
 POOL = 4096
 """Settings that pairs are drawn from, at most."""
+REPEATS = 0.5
+"""How often an input repeats another one's value, so that equal ones turn up."""
 TRIES = 200
 """Pairs tried for each example that is wanted."""
 
@@ -156,7 +159,7 @@ class Counterfactuals:
         other = [each.corrupt_answers[0][0] for each in tokens]
         labels = tuple(dict.fromkeys([*right, *other]))
         splits = [each.split for each in pairs]
-        facts = ("every interchange changes the label: patching everything is always right",)
+        facts: tuple[str, ...] = ("every interchange changes the label: patching everything is always right",)
         if len(set(splits)) < 2:
             cut = [int(len(pairs) * share) for share in (SPLITS["train"], SPLITS["train"] + SPLITS["validation"])]
             splits = ["train" if i < cut[0] else "validation" if i < cut[1] else "test" for i in range(len(pairs))]
@@ -212,7 +215,7 @@ def counterfactuals(
 def _pools(causal: CausalModel, seed: int) -> dict[str, dict[tuple[Value, ...], list[Setting]]]:
     """The settings of each split, by the values of all computed variables: rare values are drawn as often as others."""
     groups: dict[tuple[Value, ...], list[Setting]] = {}
-    for setting in causal.sample(POOL, seed=child_seed(seed, "settings")):
+    for setting in causal.sample(POOL, seed=child_seed(seed, "settings"), repeats=REPEATS):
         values = causal.run(setting)
         groups.setdefault(tuple(values[name] for name in causal.order), []).append(setting)
     pools: dict[str, dict[tuple[Value, ...], list[Setting]]] = {split: {} for split in SPLITS}
@@ -283,5 +286,5 @@ def _share(kinds: Mapping[tuple[bool, Value], list[Interchange]], changes: bool,
 
 def _interchange(causal: CausalModel, variable: str, base: Setting, source: Setting, split: str) -> Interchange:
     expected = causal.interchange(base, {variable: source})[causal.output]
-    labels = (causal.run(each)[causal.output] for each in (base, source))
-    return Interchange(variable, base, source, expected, *labels, split)
+    base_label, source_label = (causal.run(each)[causal.output] for each in (base, source))
+    return Interchange(variable, base, source, expected, base_label, source_label, split)

@@ -38,6 +38,17 @@ class Settled:
     dims: tuple[int, ...] | None = None
     features: tuple[int, ...] | None = None
 
+    def random(self, d: int, *, seed: int) -> Settled | None:
+        """Another one of the same width, at random; `d` is how many entries (or features) there are."""
+        rng = generator(seed, "random")
+        if self.basis is not None:
+            return Settled(basis=torch.linalg.qr(torch.randn(self.basis.shape, generator=rng)).Q)
+        if self.dims is not None:
+            return Settled(dims=tuple(sorted(torch.randperm(d, generator=rng)[: len(self.dims)].tolist())))
+        if self.features is not None:
+            return Settled(features=tuple(sorted(torch.randperm(d, generator=rng)[: len(self.features)].tolist())))
+        return None
+
 
 class Space(Protocol):
     """A family of interventions with parameters."""
@@ -142,7 +153,9 @@ class Bounded:
         start = torch.randn(d, most, generator=generator(seed, "bounded"))
         self.free = nn.Parameter(torch.linalg.qr(start).Q)
         self.boundary = nn.Parameter(torch.tensor(0.5))
-        self.cost, self.schedule, self.temperature = cost, temperature, temperature[0]
+        hottest = min(temperature[0], most / 2)  # hotter, the boundary is not felt at all
+        self.cost, self.schedule, self.share = cost, (hottest, temperature[1]), 0.0
+        self.temperature = hottest
 
     def swap(self, base: Place, source: Place) -> Place:
         """What the place holds with the source's value of the variable."""
@@ -152,11 +165,11 @@ class Bounded:
 
     def anneal(self, share: float) -> None:
         """The temperature falls by the same factor at every step."""
-        self.temperature = _between(self.schedule, share)
+        self.temperature, self.share = _between(self.schedule, share), min(1.0, share)
 
     def penalty(self) -> Tensor:
-        """In proportion to the width."""
-        return self.cost * self.boundary.clamp(0, 1)
+        """In proportion to the width, more as it hardens: before, the loss has nothing to say against it."""
+        return self.cost * self.share * self.boundary.clamp(0, 1)
 
     def parameters(self) -> list[nn.Parameter]:
         """The free matrix and the boundary."""

@@ -45,6 +45,22 @@ class Training(Record):
     """Adam's learning rate."""
     patience: Annotated[int, Field(ge=1)] = 4
     """Epochs without improvement before it stops."""
+    seed: int = 0
+    """Where a search begins, and in which order it sees examples."""
+
+
+class Annealing(Record):
+    """How a mask becomes hard, and what its width costs."""
+
+    cost: Annotated[float, Field(ge=0)] = 0.5
+    """Added to the loss for the whole width, and in proportion for less."""
+    hottest: Annotated[float, Field(gt=0)] = 50.0
+    """The temperature at the start."""
+    coldest: Annotated[float, Field(gt=0)] = 0.1
+    """The temperature at the end: it falls by the same factor at every step."""
+
+
+TRAINING = Training()
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,7 @@ def label_tokens(model: Model, data: Counterfactuals) -> Int[Tensor, " label"]:
     return torch.tensor(ids)
 
 
-def train(space: Space, examples: Examples, held_out: Examples, *, training: Training, seed: int) -> Trained:
+def train(space: Space, examples: Examples, held_out: Examples, *, training: Training) -> Trained:
     """Train a space in place.
 
     Raises:
@@ -117,15 +133,15 @@ def train(space: Space, examples: Examples, held_out: Examples, *, training: Tra
         loss, accuracy = evaluate(space, held_out)
         return Trained(0, 0, loss, accuracy)
     optimizer = torch.optim.Adam(parameters, lr=training.rate)
-    order = torch.Generator().manual_seed(child_seed(seed, "order"))
+    order = torch.Generator().manual_seed(child_seed(training.seed, "order"))
     total, step, epoch, best = training.epochs * len(examples.batches), 0, 0, _Best()
     for epoch in range(1, training.epochs + 1):
         for i in torch.randperm(len(examples.batches), generator=order).tolist():
             batch = examples.batches[i]
             space.anneal(step / (ANNEALED * total))
-            loss = F.cross_entropy(examples.logits(batch, space).float(), examples.expected[list(batch.rows)])
+            wrong = F.cross_entropy(examples.logits(batch, space).float(), examples.expected[list(batch.rows)])
             optimizer.zero_grad()
-            torch.autograd.backward(loss + space.penalty())
+            torch.autograd.backward(wrong + space.penalty())
             optimizer.step()
             step += 1
         found = evaluate(space, held_out)
