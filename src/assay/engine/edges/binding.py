@@ -47,6 +47,13 @@ def attention_for(network: Network, rewires: Sequence[Rewire], sites: Iterable[S
         yield
 
 
+def refuse_unreachable(network: Network, rewire: Rewire) -> None:
+    """Raise SiteError, before any pass, where these edges can't be cut in this model."""
+    rewire.changes()
+    if rewire.own_keys:
+        refuse_shared(network)
+
+
 def parted(edits: Iterable[Edit]) -> tuple[list[Edit], list[Edges]]:
     """Edits at sites, and those of edges."""
     every = list(edits)
