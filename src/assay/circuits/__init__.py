@@ -7,6 +7,7 @@ from assay.circuits.average import average_scores
 from assay.circuits.keep import keep_heads, keep_set, smallest_heads
 from assay.circuits.node_patching import ablate, ablate_positions, patch, patch_positions
 from assay.circuits.patching import patch_components, patch_heads, patch_residual
+from assay.circuits.path_patching import path_patching
 from assay.circuits.set_ablation import ablate_set
 from assay.circuits.weights import head_weight_norms
 
@@ -26,6 +27,7 @@ __all__ = [
     "patch_heads",
     "patch_positions",
     "patch_residual",
+    "path_patching",
     "relevance_patching",
     "smallest_heads",
     "task_accuracy",

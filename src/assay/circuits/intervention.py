@@ -103,7 +103,7 @@ def effects(model: Model, made: Intervention, parts: Sequence[Part], positions: 
     """
     rows: dict[str, np.ndarray] = {}
     found = None
-    for group in _grids(parts):
+    for group in grids(parts):
         experiment = _experiment(made, group, positions)
         found = model.measure(experiment, engine="scheduled")
         kind = KINDS[group[0].granularity]
@@ -141,7 +141,7 @@ def _experiment(made: Intervention, group: Sequence[Part], positions: Positions)
     )
 
 
-def _grids(parts: Sequence[Part]) -> Iterator[list[Part]]:
+def grids(parts: Sequence[Part]) -> Iterator[list[Part]]:
     """Parts in groups that each fill a grid of layers and indices, so that each is one sweep."""
     by_layer: dict[tuple[str, int], list[Part]] = {}
     for part in sorted(parts, key=lambda p: (p.granularity, p.layer, p.index or 0)):
