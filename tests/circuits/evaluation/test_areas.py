@@ -61,7 +61,7 @@ def test_the_whole_model_at_every_size_is_the_best() -> None:
 
 @pytest.mark.parametrize("fractions", [(0.1, 0.1, 1.0), (0.0, 0.1, 1.0), (0.1, 0.5, 1.5), (0.5, 1.0)])
 def test_fractions_that_make_no_axis_are_refused(fractions: tuple[float, ...]) -> None:
-    with pytest.raises(DataError, match="[Ff]ractions"):
+    with pytest.raises(DataError, match=r"[Ff]ractions"):
         area(np.ones(3), fractions)
 
 
