@@ -143,4 +143,5 @@ class _Weights:
 
     def _noise(self, rows: int, columns: int, *, scale: float) -> Tensor:
         drawn = torch.randn(rows, columns, generator=self.random, dtype=torch.float64)
-        return drawn * (scale / max(columns, 1) ** 0.5)
+        scaled: Tensor = drawn * (scale / max(columns, 1) ** 0.5)
+        return scaled
