@@ -119,12 +119,11 @@ class CausalModel(Record):
         for name in fixed:
             self._known(name)
         values: dict[str, Any] = {**self._checked(inputs), **fixed}
-        tables = {name: dict(entries) for name, entries in self.tables.items()}
         for name in self.order:
             if name in fixed:
                 continue
             try:
-                values[name] = self.expressions[name].value({**tables, **values})
+                values[name] = self.expressions[name].value({**self._entries, **values})
             except DataError as error:
                 raise DataError(f"variable {name!r}: {error}") from None
         return values
@@ -185,6 +184,10 @@ class CausalModel(Record):
     def from_json(cls, text: str | bytes) -> Self:
         """The model that `to_json` wrote."""
         return cls.model_validate(parse(text, what="the causal model"))
+
+    @cached_property
+    def _entries(self) -> dict[str, dict[Any, Any]]:
+        return {name: dict(entries) for name, entries in self.tables.items()}
 
     def _setting(self, values: Sequence[Any]) -> dict[str, Value]:
         return dict(zip(self.inputs, values, strict=True))

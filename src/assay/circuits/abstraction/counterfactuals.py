@@ -14,29 +14,21 @@ an alignment that has learned examples instead of a variable does no better than
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from assay.circuits.abstraction.causal_model import CausalModel, Setting
+from assay.circuits.abstraction.causal_model import Setting
 from assay.circuits.abstraction.expression import Value
-from assay.circuits.abstraction.prompts import PLAIN, Encode, Written, written
 from assay.core.errors import DataError, nearest
-from assay.core.seeds import child_seed
 from assay.data.pairs import Pairs
 from assay.experiments.inputs import Input
 from assay.experiments.restrict import some_of
 
 SPLITS = {"train": 0.6, "validation": 0.2, "test": 0.2}
 """The share of settings in each split."""
-POOL = 4096
-"""Settings that pairs are drawn from, at most."""
-REPEATS = 0.5
-"""How often an input repeats another one's value, so that equal ones turn up."""
-TRIES = 200
-"""Pairs tried for each example that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,8 @@ class Interchange:
     expected: Value
     base_label: Value
     source_label: Value
+    resists: bool = False
+    """Whether the label stays, though it would change if all variables took the source's values."""
     split: str = ""
 
     @property
@@ -132,8 +126,8 @@ class Counterfactuals:
 
     @property
     def resists(self) -> np.ndarray:
-        """Where the label should stay though the source's own label differs: what an isolated variable must get right."""
-        return np.array([not each.changes and each.source_label != each.base_label for each in self.examples])
+        """Where the label should stay, though it would change if every variable took the source's value."""
+        return np.array([each.resists for each in self.examples])
 
     @property
     def chance(self) -> dict[str, float]:
@@ -166,125 +160,8 @@ class Counterfactuals:
             facts += ("pairs of one split: parted 60 : 20 : 20 by their order, so splits share wordings and names",)
         rows = zip(pairs, right, other, splits, strict=True)
         examples = tuple(
-            Interchange(variable, {"prompt": str(e.clean)}, {"prompt": str(e.corrupt)}, o, r, o, split)
+            Interchange(variable, {"prompt": str(e.clean)}, {"prompt": str(e.corrupt)}, o, r, o, split=split)
             for e, r, o, split in rows
         )
         inputs = pairs.as_inputs()
         return cls(examples, labels, labels, inputs["clean"], inputs["corrupt"], facts=(*pairs.facts, *facts))
-
-
-def counterfactuals(
-    causal: CausalModel,
-    encode: Encode,
-    *,
-    answers: Mapping[Value, str | int],
-    variables: Sequence[str] | None = None,
-    n: int = 200,
-    seed: int = 0,
-    written_for: Written = PLAIN,
-) -> Counterfactuals:
-    """`n` balanced examples for each variable, half of which change the label.
-
-    `encode` says what the network reads for a setting: a template (`"{a} plus {b} is"`) or a function to text, token
-    ids, or a dict of the network's own tensors. `answers` is the token of each label (or its index at the site that is
-    read). `variables` are all that are computed, but the output, if not given. `written_for` has what a prompt needs.
-
-    Raises:
-        DataError: a variable that can't change the output, a label without answer, or too few settings to part.
-    """
-    chosen = tuple(variables) if variables is not None else tuple(v for v in causal.order if v != causal.output)
-    if not chosen:
-        raise DataError("there is no variable between inputs and output: name some in variables=.")
-    pools = _pools(causal, seed)
-    examples: list[Interchange] = []
-    for variable in chosen:
-        for split, share in SPLITS.items():
-            rng = np.random.default_rng(child_seed(seed, variable, split))
-            examples += _balanced(causal, pools[split], variable, split=split, n=max(4, round(n * share)), rng=rng)
-    found = {value for example in examples for value in (example.expected, example.base_label, example.source_label)}
-    missing = [label for label in found if label not in answers]
-    if missing:
-        raise DataError(f"the output can be {missing[0]!r}, and answers= has no token for it.")
-    labels = tuple(label for label in answers if label in found)
-    base = written([example.base for example in examples], encode, written_for)
-    source = written([example.source for example in examples], encode, written_for)
-    tokens = tuple(answers[label] for label in labels)
-    return Counterfactuals(tuple(examples), labels, tokens, base, source, read=written_for.read)
-
-
-def _pools(causal: CausalModel, seed: int) -> dict[str, dict[tuple[Value, ...], list[Setting]]]:
-    """The settings of each split, by the values of all computed variables: rare values are drawn as often as others."""
-    groups: dict[tuple[Value, ...], list[Setting]] = {}
-    for setting in causal.sample(POOL, seed=child_seed(seed, "settings"), repeats=REPEATS):
-        values = causal.run(setting)
-        groups.setdefault(tuple(values[name] for name in causal.order), []).append(setting)
-    pools: dict[str, dict[tuple[Value, ...], list[Setting]]] = {split: {} for split in SPLITS}
-    for key, settings in groups.items():
-        if len(settings) < len(SPLITS):
-            raise DataError(
-                f"only {len(settings)} settings give {dict(zip(causal.order, key, strict=True))}: at least {len(SPLITS)} are "
-                "needed, so that train, validation and test share none. Give the inputs more values."
-            )
-        ends = _ends(len(settings))
-        for split, (start, stop) in zip(SPLITS, ends, strict=True):
-            pools[split][key] = settings[start:stop]
-    return pools
-
-
-def _ends(n: int) -> list[tuple[int, int]]:
-    """Where each split begins and ends among `n` settings; none is empty."""
-    validation, test = (max(1, round(n * SPLITS[split])) for split in ("validation", "test"))
-    train = n - validation - test
-    return [(0, train), (train, train + validation), (train + validation, n)]
-
-
-def _balanced(
-    causal: CausalModel,
-    pool: Mapping[tuple[Value, ...], Sequence[Setting]],
-    variable: str,
-    *,
-    split: str,
-    n: int,
-    rng: np.random.Generator,
-) -> list[Interchange]:
-    """Examples in equal shares of (changes or not, expected label), as far as pairs of each kind turn up."""
-    keys = list(pool)
-    kinds: dict[tuple[bool, Value], list[Interchange]] = {}
-
-    def draw() -> Setting:
-        some = pool[keys[int(rng.integers(len(keys)))]]
-        return some[int(rng.integers(len(some)))]
-
-    for _ in range(TRIES * n):
-        made = _interchange(causal, variable, draw(), draw(), split)
-        kinds.setdefault((made.changes, made.expected), []).append(made)
-        if _enough(kinds, n):
-            break
-    if not any(changes for changes, _ in kinds):
-        raise DataError(
-            f"no interchange of {variable!r} changes {causal.output!r} in {TRIES * n} pairs: it does not matter for the "
-            "output, so nothing could show where it is."
-        )
-    return [each for changes in (True, False) for each in _share(kinds, changes, n // 2)]
-
-
-def _enough(kinds: Mapping[tuple[bool, Value], Sequence[Interchange]], n: int) -> bool:
-    """Whether each kind that was seen has its share. A kind may turn up late, so no less than `n` pairs are tried."""
-    if sum(map(len, kinds.values())) < max(n, 20 * len(kinds)):
-        return False
-    return all(
-        len(each) >= -(-(n // 2) // sum(1 for other in kinds if other[0] == kind[0])) for kind, each in kinds.items()
-    ) and {changes for changes, _ in kinds} == {True, False}
-
-
-def _share(kinds: Mapping[tuple[bool, Value], list[Interchange]], changes: bool, n: int) -> list[Interchange]:
-    """`n` examples, in turn of each expected label."""
-    rows = [kinds[kind] for kind in sorted(kinds, key=repr) if kind[0] is changes]
-    turns = [row[i] for i in range(max(map(len, rows), default=0)) for row in rows if i < len(row)]
-    return turns[:n]
-
-
-def _interchange(causal: CausalModel, variable: str, base: Setting, source: Setting, split: str) -> Interchange:
-    expected = causal.interchange(base, {variable: source})[causal.output]
-    base_label, source_label = (causal.run(each)[causal.output] for each in (base, source))
-    return Interchange(variable, base, source, expected, base_label, source_label, split)
