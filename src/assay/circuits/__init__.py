@@ -1,5 +1,15 @@
 """Which parts of a network matter: patching, ranking, and keeping only the parts that were found."""
 
+from assay.circuits.abstraction import (
+    boundless_das,
+    das,
+    dbm,
+    disentangle,
+    feature_alignment,
+    illusion_checks,
+    interchange,
+    pca_alignment,
+)
 from assay.circuits.accuracy import task_accuracy
 from assay.circuits.atp_star import atp_star
 from assay.circuits.attribution import attribution_patching, attribution_positions, relevance_patching
@@ -19,7 +29,14 @@ __all__ = [
     "attribution_patching",
     "attribution_positions",
     "average_scores",
+    "boundless_das",
+    "das",
+    "dbm",
+    "disentangle",
+    "feature_alignment",
     "head_weight_norms",
+    "illusion_checks",
+    "interchange",
     "keep_heads",
     "keep_set",
     "patch",
@@ -28,6 +45,7 @@ __all__ = [
     "patch_positions",
     "patch_residual",
     "path_patching",
+    "pca_alignment",
     "relevance_patching",
     "smallest_heads",
     "task_accuracy",

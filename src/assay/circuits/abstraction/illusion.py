@@ -97,8 +97,9 @@ def illusion_checks(
 
 def _basis(model: Model, alignment: Alignment) -> Float[Tensor, "d k"]:
     if alignment.basis is not None:
-        columns = alignment.basis.tensor.float()
-        return torch.linalg.qr(columns.reshape(len(columns), -1)).Q
+        given = alignment.basis.tensor.float()
+        spanning: Tensor = torch.linalg.qr(given.reshape(len(given), -1)).Q
+        return spanning
     site = model.site(alignment.site)
     width = site.sizes.get(site.axes[-1]) if site.axes else None
     if not alignment.dims or width is None:
