@@ -14,6 +14,15 @@ from assay.circuits.accuracy import task_accuracy
 from assay.circuits.atp_star import atp_star
 from assay.circuits.attribution import attribution_patching, attribution_positions, relevance_patching
 from assay.circuits.average import average_scores
+from assay.circuits.baselines import (
+    activation_norms,
+    depths,
+    edge_baseline,
+    gradient_norms,
+    random_scores,
+    weight_norms,
+)
+from assay.circuits.information_flow import information_flow
 from assay.circuits.keep import keep_heads, keep_set, smallest_heads
 from assay.circuits.node_patching import ablate, ablate_positions, patch, patch_positions
 from assay.circuits.patching import patch_components, patch_heads, patch_residual
@@ -25,6 +34,7 @@ __all__ = [
     "ablate",
     "ablate_positions",
     "ablate_set",
+    "activation_norms",
     "atp_star",
     "attribution_patching",
     "attribution_positions",
@@ -32,10 +42,14 @@ __all__ = [
     "boundless_das",
     "das",
     "dbm",
+    "depths",
     "disentangle",
+    "edge_baseline",
     "feature_alignment",
+    "gradient_norms",
     "head_weight_norms",
     "illusion_checks",
+    "information_flow",
     "interchange",
     "keep_heads",
     "keep_set",
@@ -46,7 +60,9 @@ __all__ = [
     "patch_residual",
     "path_patching",
     "pca_alignment",
+    "random_scores",
     "relevance_patching",
     "smallest_heads",
     "task_accuracy",
+    "weight_norms",
 ]
