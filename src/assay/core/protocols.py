@@ -65,9 +65,8 @@ class Scores:
             )
         if (wrong := np.isnan(self.values)).any():
             name = self.components[int(wrong.argmax())]
-            raise DataError(
-                f"The score of {name} is NaN ({int(wrong.sum())} such): mend what made it, or leave it out."
-            )
+            count = f"{int(wrong.sum())} of {len(wrong)} scores are NaN, the first is {name}'s"
+            raise DataError(f"{count}: mend what made them, or leave them out.")
         if self.per_example is not None and self.per_example.shape[:1] != self.values.shape:
             raise DataError(
                 f"per-example scores have {self.per_example.shape[0]} rows for {len(self.values)} components."
