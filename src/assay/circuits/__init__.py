@@ -22,6 +22,7 @@ from assay.circuits.baselines import (
     random_scores,
     weight_norms,
 )
+from assay.circuits.feature_ablation import ablate_feature_positions, ablate_features
 from assay.circuits.information_flow import information_flow
 from assay.circuits.keep import keep_heads, keep_set, smallest_heads
 from assay.circuits.node_patching import ablate, ablate_positions, patch, patch_positions
@@ -32,6 +33,8 @@ from assay.circuits.weights import head_weight_norms
 
 __all__ = [
     "ablate",
+    "ablate_feature_positions",
+    "ablate_features",
     "ablate_positions",
     "ablate_set",
     "activation_norms",

@@ -77,7 +77,7 @@ def replaced_by(edits: Iterable[Edit], inputs: Mapping[str, Input]) -> Replaceme
 def _means(site: str, ablation: Mean, pairs: Pairs, extra: dict[str, Input]) -> Iterator[Edit]:
     """One mean for each group of examples that share it; the prompts that it is over become inputs of their own."""
     each = ablation.positions == "each"
-    groups = list(_groups(pairs, ablation))
+    groups = list(mean_groups(pairs, ablation))
     for number, rows in enumerate(groups):
         name = f"mean {number}"
         extra.setdefault(name, _prompts(pairs, rows, ablation))
@@ -85,7 +85,8 @@ def _means(site: str, ablation: Mean, pairs: Pairs, extra: dict[str, Input]) -> 
         yield edit.mean(site, over=name, per_position=each, examples=examples)
 
 
-def _groups(pairs: Pairs, ablation: Mean) -> Iterator[list[int]]:
+def mean_groups(pairs: Pairs, ablation: Mean) -> Iterator[list[int]]:
+    """Examples that are given one mean: of one template, and of one length, where that is asked."""
     found: dict[tuple[object, ...], list[int]] = {}
     for row, (example, length) in enumerate(zip(pairs, pairs.lengths, strict=True)):
         key = (example.template if ablation.per_template else None, length if ablation.positions == "each" else None)
