@@ -82,15 +82,19 @@ def _pools(causal: CausalModel, seed: int) -> dict[str, Pool]:
         values = causal.run(setting)
         groups.setdefault(tuple(values[name] for name in causal.order), []).append((setting, values))
     pools: dict[str, dict[Any, Any]] = {split: {} for split in SPLITS}
+    rng = np.random.default_rng(child_seed(seed, "splits"))
     for key, settings in groups.items():
-        if len(settings) < len(SPLITS):
-            raise DataError(
-                f"only {len(settings)} settings give {dict(zip(causal.order, key, strict=True))}: at least {len(SPLITS)} are "
-                "needed, so that train, validation and test share none. Give the inputs more values."
-            )
-        ends = _ends(len(settings))
-        for split, (start, stop) in zip(SPLITS, ends, strict=True):
+        if len(settings) < len(SPLITS):  # too few to part: all of them in one split
+            pools[str(rng.choice(list(SPLITS), p=list(SPLITS.values())))][key] = settings
+            continue
+        for split, (start, stop) in zip(SPLITS, _ends(len(settings)), strict=True):
             pools[split][key] = settings[start:stop]
+    empty = [split for split, pool in pools.items() if len(pool) < 2]
+    if empty:
+        raise DataError(
+            f"{sum(map(len, groups.values()))} settings with {len(groups)} different outcomes leave fewer than two outcomes "
+            f"for {empty[0]}, as train, validation and test share none. Give the inputs more values."
+        )
     return dict(pools)
 
 

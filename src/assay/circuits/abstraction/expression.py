@@ -60,10 +60,10 @@ class Expression:
             why = error.msg if isinstance(error, SyntaxError) else str(error)
             raise DataError(f"{text!r} is not an expression: {why}.") from None
         _check(tree, text, 0)
-        used = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
         called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        functions = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) in called}
-        return cls(text, tree, tuple(dict.fromkeys(name for name in used if name not in functions)))
+        used = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called]
+        used.sort(key=lambda node: (node.lineno, node.col_offset))
+        return cls(text, tree, tuple(dict.fromkeys(node.id for node in used)))
 
     def value(self, known: Mapping[str, Any]) -> Value:
         """What it is worth when its names have these values.
