@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool
 
-from assay.circuits.evaluation.ranking import Select, rank
 from assay.circuits.graph import Graph
+from assay.circuits.ranking import Select, rank
 from assay.core.caveats import caveat
 from assay.core.codec import canonical
 from assay.core.errors import DataError, StorageError

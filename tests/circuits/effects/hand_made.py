@@ -35,11 +35,12 @@ def either_head() -> tuple[Model, Pairs]:
     with torch.no_grad():
         for parameter in native.parameters():
             parameter.zero_()
+        _look_at_all_alike(native.transformer.h[0], 8)
         native.transformer.wte.weight[1, 0] = 1.0  # token 1 is what heads look for; tied: its logit reads direction 0
         block = native.transformer.h[0]
         for head in (0, 1):
-            block.attn.c_attn.weight[0, 16 + 4 * head] = 1.0  # v: each head's first entry reads direction 0
-            block.attn.c_proj.weight[4 * head, 1] = 4.0  # four positions, each looked at alike: 4 · 1/4 · 1 = 1
+            block.attn.c_attn.weight[0, 16 + 5 * head] = 1.0  # v: an entry of each head reads direction 0
+            block.attn.c_proj.weight[5 * head, 1] = 4.0  # four positions, each looked at alike: 4 · 1/4 · 1 = 1
         block.mlp.c_fc.weight[1, 0] = 1.0
         block.mlp.c_fc.weight[1, 1] = 1.0
         block.mlp.c_fc.bias[1] = -1.0
@@ -67,6 +68,7 @@ def backup() -> tuple[Model, Pairs]:
         for (
             block
         ) in native.transformer.h:  # attention moves something that nobody reads, so that it can be seen to be there
+            _look_at_all_alike(block, 8)
             block.attn.c_attn.weight[5, 16] = 1.0
             block.attn.c_proj.weight[0, 6] = 0.1
         norm.weight.fill_(1.0)
@@ -100,7 +102,14 @@ def _without_norms(native: GPT2LMHeadModel) -> GPT2LMHeadModel:
     width = native.config.n_embd
     for block in native.transformer.h:
         block.ln_1, block.ln_2 = Bare(), Bare()
-        with torch.no_grad():
-            block.attn.c_attn.weight[:, : 2 * width] = 0  # queries and keys: attention looks at all alike
+        _look_at_all_alike(block, width)
     native.transformer.ln_f = Bare()
     return native
+
+
+def _look_at_all_alike(block: nn.Module, width: int) -> None:
+    """Queries of all kinds, and one key for all positions."""
+    with torch.no_grad():
+        block.attn.c_attn.weight[:, :width].normal_()
+        block.attn.c_attn.weight[:, width : 2 * width] = 0
+        block.attn.c_attn.bias[width : 2 * width].normal_()

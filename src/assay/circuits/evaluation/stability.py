@@ -20,8 +20,8 @@ import xarray as xr
 from scipy import stats
 
 from assay.circuits.evaluation.areas import FRACTIONS
-from assay.circuits.evaluation.ranking import Mask, Select, rank
 from assay.circuits.graph import Graph
+from assay.circuits.ranking import Mask, Select, rank
 from assay.core.caveats import caveat
 from assay.core.errors import DataError
 from assay.core.protocols import Scores

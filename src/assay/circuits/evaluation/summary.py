@@ -8,6 +8,7 @@ of the same kind; it does not cover the choice of the circuit, which was made on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,96 +23,92 @@ from assay.circuits.evaluation.areas import (
     ratio_of_means,
     size_at,
 )
-from assay.stats.bootstrap import Units, bootstrap_statistic
+from assay.stats.bootstrap import Units, draw_counts
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 RECOVERIES = (0.8, 0.9, 0.95)
 QUANTITIES = ("cpr", "cmd", "cpr_log", "cmd_log", *(f"size_{round(100 * r)}" for r in RECOVERIES))
 BOUNDS = ("value", "low", "high")
-Statistic = Callable[[np.ndarray], Any]
-"""A number (or an array of them) from the indices of the examples that were drawn."""
+LEVEL = 0.95
+RESAMPLES = 1000
 
 
-def summarised(data: xr.Dataset, *, resamples: int, seed: int, clusters: Sequence[object] | None = None) -> xr.Dataset:
-    """The dataset of a curve with what follows from it.
+def summarised(data: xr.Dataset, *, clusters: Sequence[object] | None = None) -> xr.Dataset:
+    """The dataset of a curve with what follows from it; `clusters` labels examples that are drawn together.
 
-    Takes `logit_diff` (ranking, fraction, example), `whole` and `empty` (example) and the coordinate `edges` (ranking,
+    Takes `kept` (ranking, fraction, example), `whole` and `empty` (example) and the coordinate `edges` (ranking,
     fraction). Adds `recovered` (ranking, fraction, bound), `mean_of_ratios` (ranking, fraction), `spread` (ranking, fraction,
     quantile) of each example's own ratio, and `summary` (ranking, quantity, bound).
 
     Raises:
         DataError: the whole model and the empty circuit do the same on average.
     """
-    kept = data["logit_diff"].transpose("ranking", "fraction", "example").values
+    kept = data["kept"].transpose("ranking", "fraction", "example").values
     whole, empty = data["whole"].values, data["empty"].values
-    ratio_of_means(kept, whole, empty)  # refuses a gap of zero, once and in words
-    units = Units(kept.shape[-1], None if clusters is None else tuple(clusters))
-    draw = _Draw(units, resamples, seed)
-    fractions = data["fraction"].values.tolist()
-    edges = data["edges"].transpose("ranking", "fraction").values
-    own = per_example_ratios(kept, whole, empty)
-    with np.errstate(all="ignore"):
-        spread = np.stack([_quantile(own, q) for q in QUANTILES], axis=-1)
-    points = [[draw(_recovery(row, whole, empty)) for row in curve] for curve in kept]
-    summaries = [
-        [draw(_of(quantity, _recovery(curve, whole, empty))) for quantity in _quantities(fractions, sizes)]
-        for curve, sizes in zip(kept, edges, strict=True)
+    value, drawn = recovered(kept, whole, empty, Units(kept.shape[-1], None if clusters is None else tuple(clusters)))
+    fractions, edges = data["fraction"].values.tolist(), data["edges"].transpose("ranking", "fraction").values
+    summary = [
+        [interval(quantity(value[i]), quantity(drawn[i])) for quantity in _quantities(fractions, row)]
+        for i, row in enumerate(edges)
     ]
+    own = per_example_ratios(kept, whole, empty)
     added = {
-        "recovered": (("ranking", "fraction", "bound"), np.array(points)),
+        "recovered": (("ranking", "fraction", "bound"), bounds(value, drawn.swapaxes(1, 2))),
         "mean_of_ratios": (("ranking", "fraction"), mean_of_ratios(kept, whole, empty)),
-        "spread": (("ranking", "fraction", "quantile"), spread),
-        "summary": (("ranking", "quantity", "bound"), np.array(summaries)),
+        "spread": (("ranking", "fraction", "quantile"), spread(own)),
+        "summary": (("ranking", "quantity", "bound"), np.array(summary)),
     }
     coords: Mapping[str, Any] = {"bound": list(BOUNDS), "quantile": list(QUANTILES), "quantity": list(QUANTITIES)}
     return data.assign(added).assign_coords(coords)
 
 
-class _Draw:
-    """A statistic of example indices with its interval, as (value, low, high)."""
-
-    def __init__(self, units: Units, resamples: int, seed: int) -> None:
-        self.units, self.resamples, self.seed = units, resamples, seed
-
-    def __call__(self, statistic: Statistic) -> tuple[float, float, float]:
-        found = bootstrap_statistic(
-            lambda at: float(statistic(at)), [self.units], kind="percentile", resamples=self.resamples, seed=self.seed
-        )
-        return found.value, found.low, found.high
-
-
-def _recovery(kept: Float[np.ndarray, "*size example"], whole: np.ndarray, empty: np.ndarray) -> Statistic:
-    """Ratio of means over drawn examples; not finite where the draw has no gap."""
-
-    def recovered(at: np.ndarray) -> np.ndarray:
-        low = empty[at].mean()
-        with np.errstate(all="ignore"):
-            return np.asarray((kept[..., at].mean(axis=-1) - low) / (whole[at].mean() - low))
-
-    return recovered
+def recovered(
+    kept: Float[np.ndarray, "*first circuit example"], whole: np.ndarray, empty: np.ndarray, units: Units
+) -> tuple[Float[np.ndarray, "*first circuit"], Float[np.ndarray, "*first resample circuit"]]:
+    """What circuits recover, and what they would recover on examples drawn anew; not finite where a draw has no gap."""
+    value = ratio_of_means(kept, whole, empty)  # refuses a gap of zero, in words
+    counts = draw_counts(units, resamples=RESAMPLES)
+    low, gap = counts @ empty, counts @ (whole - empty)
+    with np.errstate(all="ignore"):
+        drawn = (kept @ counts.T - low) / gap
+    return value, drawn.swapaxes(-1, -2)
 
 
-def _of(quantity: Callable[[np.ndarray], Any], curve: Statistic) -> Statistic:
-    return lambda at: quantity(curve(at))
+def bounds(value: Float[np.ndarray, "*circuits"], drawn: Float[np.ndarray, "*circuits resample"]) -> np.ndarray:
+    """Values with the ends of their percentile intervals, as a last axis; draws that are not finite are left out."""
+    known = np.where(np.isfinite(drawn), drawn, np.nan)
+    tail = (1 - LEVEL) / 2
+    if np.isnan(known).all():
+        return np.stack([value, np.full_like(value, np.nan), np.full_like(value, np.nan)], axis=-1)
+    low, high = np.nanquantile(known, [tail, 1 - tail], axis=-1)
+    return np.stack([value, low, high], axis=-1)
 
 
-def _quantities(fractions: Sequence[float], sizes: Sequence[int]) -> list[Callable[[np.ndarray], Any]]:
-    """What is computed of one ranking's curve, in the order of QUANTITIES."""
-    found: list[Callable[[np.ndarray], Any]] = [
-        lambda f: cpr(f, fractions),
-        lambda f: cmd(f, fractions),
-        lambda f: cpr(f, fractions, axis="log"),
-        lambda f: cmd(f, fractions, axis="log"),
+def interval(value: Any, drawn: np.ndarray) -> tuple[float, float, float]:
+    """One quantity with its percentile interval. A size that is never reached is beyond all others."""
+    tail = (1 - LEVEL) / 2
+    ordered = np.where(np.isnan(drawn), np.inf, drawn)
+    low, high = np.quantile(ordered, [tail, 1 - tail], method="inverted_cdf")
+    return float(value), float(low), float(high)
+
+
+def spread(ratios: Float[np.ndarray, "*circuits example"]) -> Float[np.ndarray, "*circuits quantile"]:
+    """Quantiles over the examples that have a ratio; NaN where none has."""
+    if np.isnan(ratios).all():
+        return np.full((*ratios.shape[:-1], len(QUANTILES)), np.nan)
+    return np.moveaxis(np.nanquantile(ratios, QUANTILES, axis=-1), 0, -1)
+
+
+def _quantities(fractions: Sequence[float], sizes: Sequence[int]) -> list[Callable[[np.ndarray], np.ndarray]]:
+    """What is computed of one curve, or of many along a first axis, in the order of QUANTITIES."""
+    return [
+        partial(cpr, fractions=fractions),
+        partial(cmd, fractions=fractions),
+        partial(cpr, fractions=fractions, axis="log"),
+        partial(cmd, fractions=fractions, axis="log"),
+        *(partial(_sizes_at, sizes=sizes, recovery=recovery) for recovery in RECOVERIES),
     ]
-    return [*found, *(_size(sizes, recovery) for recovery in RECOVERIES)]
 
 
-def _size(sizes: Sequence[int], recovery: float) -> Callable[[np.ndarray], float]:
-    return lambda recovered: size_at(recovered, sizes, recovery=recovery)
-
-
-def _quantile(values: np.ndarray, q: float) -> np.ndarray:
-    """Of the examples that have a ratio; NaN where none has."""
-    if np.isnan(values).all():
-        return np.full(values.shape[:-1], np.nan)
-    return np.asarray(np.nanquantile(values, q, axis=-1))
+def _sizes_at(curves: np.ndarray, sizes: Sequence[int], recovery: float) -> np.ndarray:
+    return np.apply_along_axis(size_at, -1, curves, sizes, recovery=recovery)

@@ -71,12 +71,9 @@ def rank(graph: Graph, scores: Scores, *, absolute: bool, select: Select = "top"
     """The order in which scores put edges (or nodes) into a circuit.
 
     Raises:
-        DataError: NaN scores, names that the graph does not have, edges and nodes mixed, greedy for nodes.
+        DataError: names that the graph does not have, edges and nodes mixed, greedy for nodes.
     """
     of_nodes = _level(scores)
-    if np.isnan(scores.values).any():
-        bad = [name for name, value in zip(scores.components, scores.values, strict=True) if np.isnan(value)]
-        raise DataError(f"{len(bad)} of {len(scores)} scores are NaN, the first is {bad[0]}'s: they can't be ranked.")
     if of_nodes:
         if select == "greedy":
             raise DataError(

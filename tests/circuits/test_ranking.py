@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.circuits.evaluation.ranking import rank
 from assay.circuits.graph import Graph
+from assay.circuits.ranking import rank
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
 
@@ -108,7 +108,7 @@ def test_ties_are_broken_by_forward_order_and_said() -> None:
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
-        ({"embed->logits": float("nan"), "L0.mlp->logits": 1.0}, "1 of 2 scores are NaN, the first is embed->logits"),
+        ({"embed->logits": float("nan"), "L0.mlp->logits": 1.0}, "NaN, the first is embed->logits"),
         ({"embed->logits": 1.0, "L0.mlp": 1.0}, "1 of 2 scores are of edges, the others of nodes"),
         ({"L7.mlp->logits": 1.0}, "'L7.mlp' is no sender of this graph"),
         ({}, "There are no scores"),
