@@ -22,6 +22,19 @@ from assay.circuits.baselines import (
     random_scores,
     weight_norms,
 )
+from assay.circuits.choosing import choose_circuit, read_circuit
+from assay.circuits.circuit import Circuit
+from assay.circuits.effects import mediated_effects, pairwise_interactions, self_repair, shapley_values
+from assay.circuits.evaluation import (
+    circuit_completeness,
+    circuit_curves,
+    circuit_minimality,
+    circuit_stability,
+    evaluate_circuit,
+    parted,
+    scores_agreement,
+    stability_of,
+)
 from assay.circuits.feature_ablation import ablate_feature_positions, ablate_features
 from assay.circuits.information_flow import information_flow
 from assay.circuits.keep import keep_heads, keep_set, smallest_heads
@@ -43,11 +56,18 @@ __all__ = [
     "attribution_positions",
     "average_scores",
     "boundless_das",
+    "choose_circuit",
+    "Circuit",
+    "circuit_completeness",
+    "circuit_curves",
+    "circuit_minimality",
+    "circuit_stability",
     "das",
     "dbm",
     "depths",
     "disentangle",
     "edge_baseline",
+    "evaluate_circuit",
     "feature_alignment",
     "gradient_norms",
     "head_weight_norms",
@@ -56,6 +76,9 @@ __all__ = [
     "interchange",
     "keep_heads",
     "keep_set",
+    "mediated_effects",
+    "pairwise_interactions",
+    "parted",
     "patch",
     "patch_components",
     "patch_heads",
@@ -64,8 +87,13 @@ __all__ = [
     "path_patching",
     "pca_alignment",
     "random_scores",
+    "read_circuit",
     "relevance_patching",
+    "scores_agreement",
+    "self_repair",
+    "shapley_values",
     "smallest_heads",
+    "stability_of",
     "task_accuracy",
     "weight_norms",
 ]

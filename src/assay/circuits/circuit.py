@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import xarray as xr
 from jaxtyping import Bool
 
 from assay.circuits.graph import Graph
@@ -124,6 +125,13 @@ class Circuit:
         from assay.circuits.drawing import circuit_picture  # which knows circuits itself
 
         return str(circuit_picture(self, most=most, title=title))
+
+    @staticmethod
+    def curve_svg(data: xr.Dataset, *, title: str = "What circuits recover") -> str:
+        """A drawing of a faithfulness curve, as `circuit_curves` gives it, with its intervals and random circuits."""
+        from assay.circuits.drawing import curve_picture
+
+        return str(curve_picture(data, title=title))
 
     def _repr_svg_(self) -> str:
         return self.svg()
