@@ -7,6 +7,8 @@ import pytest
 from tests.tiny_pairs import pairs_of_ids, tiny_gpt2, tiny_llama
 
 from assay.circuits import average_scores, head_weight_norms, keep_heads, patch_heads
+from assay.circuits.ablation import Zero
+from assay.circuits.replacement import replacement
 from assay.circuits.sets import ablated
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
@@ -46,7 +48,7 @@ def test_counterfactual_ablation_of_every_head_by_hand() -> None:
 def test_the_best_heads_are_those_with_the_highest_scores() -> None:
     """Kept are the top k: everything else is in the edits, layer by layer."""
     scores = Scores.of({"L0.H0": 0.1, "L0.H1": 0.9, "L1.H0": 0.5, "L1.H1": -0.2}, quantity="q")
-    edits = ablated(scores.ranked()[2:], "zero")
+    edits = ablated(scores.ranked()[2:], replacement(pairs_of_ids(), Zero(), ["z"]))
     assert [(each.site, each.head) for each in edits] == [("L0.z", (0,)), ("L1.z", (1,))]
 
 

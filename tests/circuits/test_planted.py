@@ -134,6 +134,8 @@ def test_the_curve_jumps_where_the_head_enters(model: Model, pairs: Pairs, found
     made = keep_heads(
         model, pairs, scores=found, rival=rival, ablation="counterfactual", fractions=(0.08, 0.5, 1.0), random_sets=1
     )
+    told = "the rival's scores tie at the cut after 1 (11 alike), 6 (11 alike) heads"
+    assert any(told in text for text in caveats_in(made.provenance.facts))
     whole = made.data["all"]
     for fraction in (0.08, 0.5, 1.0):
         np.testing.assert_allclose(made.data["kept"].sel(ranking="found", fraction=fraction), whole, atol=1e-6)

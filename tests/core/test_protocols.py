@@ -30,6 +30,18 @@ def test_ties_keep_their_order() -> None:
     assert Scores.of({"b": 1.0, "a": 1.0, "c": 2.0}, quantity="q").ranked() == ("c", "b", "a")
 
 
+def test_a_cut_through_equal_scores_is_told() -> None:
+    scores = Scores.of({"a": 1.0, "b": -2.0, "c": 1.0, "d": 2.0}, quantity="q")
+    assert scores.tied(2) == ("a", "c")
+    assert scores.tied(1) == scores.tied(3) == scores.tied(0) == scores.tied(4) == ()
+    assert scores.tied(1, absolute=True) == ("b", "d")
+
+
+def test_a_score_that_is_no_number_is_refused() -> None:
+    with pytest.raises(DataError, match="1 of 2 scores are NaN, the first is b's"):
+        Scores.of({"a": 1.0, "b": float("nan")}, quantity="q")
+
+
 def test_selection_by_name() -> None:
     heads = scored().only(r"L\d+\.H\d+")
     assert heads.components == ("L0.H1", "L3.H2")

@@ -10,13 +10,13 @@ import pytest
 import xarray as xr
 
 from assay.core.protocols import Scores
+from assay.core.svg import Scale, extent, number, shade, tag
 from assay.studies.folder import StepResult
 from assay.studies.report.choose import figures
 from assay.studies.report.heatmap import Drawn
 from assay.studies.report.means import means, shares
 from assay.studies.report.page import as_json
 from assay.studies.report.palette import colours
-from assay.studies.report.svg import Scale, extent, number, shade, tag
 from assay.studies.report.tables import tables
 
 RNG = np.random.default_rng(0)

@@ -1,19 +1,99 @@
 """Which parts of a network matter: patching, ranking, and keeping only the parts that were found."""
 
+from assay.circuits.abstraction import (
+    boundless_das,
+    das,
+    dbm,
+    disentangle,
+    feature_alignment,
+    illusion_checks,
+    interchange,
+    pca_alignment,
+)
 from assay.circuits.accuracy import task_accuracy
+from assay.circuits.atp_star import atp_star
+from assay.circuits.attribution import attribution_patching, attribution_positions, relevance_patching
 from assay.circuits.average import average_scores
+from assay.circuits.baselines import (
+    activation_norms,
+    depths,
+    edge_baseline,
+    gradient_norms,
+    random_scores,
+    weight_norms,
+)
+from assay.circuits.choosing import choose_circuit, read_circuit
+from assay.circuits.circuit import Circuit
+from assay.circuits.effects import mediated_effects, pairwise_interactions, self_repair, shapley_values
+from assay.circuits.evaluation import (
+    circuit_completeness,
+    circuit_curves,
+    circuit_minimality,
+    circuit_stability,
+    evaluate_circuit,
+    parted,
+    scores_agreement,
+    stability_of,
+)
+from assay.circuits.feature_ablation import ablate_feature_positions, ablate_features
+from assay.circuits.information_flow import information_flow
 from assay.circuits.keep import keep_heads, keep_set, smallest_heads
+from assay.circuits.node_patching import ablate, ablate_positions, patch, patch_positions
 from assay.circuits.patching import patch_components, patch_heads, patch_residual
+from assay.circuits.path_patching import path_patching
+from assay.circuits.set_ablation import ablate_set
 from assay.circuits.weights import head_weight_norms
 
 __all__ = [
+    "ablate",
+    "ablate_feature_positions",
+    "ablate_features",
+    "ablate_positions",
+    "ablate_set",
+    "activation_norms",
+    "atp_star",
+    "attribution_patching",
+    "attribution_positions",
     "average_scores",
+    "boundless_das",
+    "choose_circuit",
+    "Circuit",
+    "circuit_completeness",
+    "circuit_curves",
+    "circuit_minimality",
+    "circuit_stability",
+    "das",
+    "dbm",
+    "depths",
+    "disentangle",
+    "edge_baseline",
+    "evaluate_circuit",
+    "feature_alignment",
+    "gradient_norms",
     "head_weight_norms",
+    "illusion_checks",
+    "information_flow",
+    "interchange",
     "keep_heads",
     "keep_set",
+    "mediated_effects",
+    "pairwise_interactions",
+    "parted",
+    "patch",
     "patch_components",
     "patch_heads",
+    "patch_positions",
     "patch_residual",
+    "path_patching",
+    "pca_alignment",
+    "random_scores",
+    "read_circuit",
+    "relevance_patching",
+    "scores_agreement",
+    "self_repair",
+    "shapley_values",
     "smallest_heads",
+    "stability_of",
     "task_accuracy",
+    "weight_norms",
 ]

@@ -14,7 +14,8 @@ from typing import Annotated
 
 import xarray as xr
 
-from assay.circuits.sets import ABLATION, AT_ONCE, Ablation, KeptSets, keep_each, shuffled
+from assay.circuits.ablation import Ablation
+from assay.circuits.sets import ABLATION, AT_ONCE, KeptSets, keep_each, shuffled
 from assay.core.caveats import caveat
 from assay.core.protocols import Scores
 from assay.core.registry import method
@@ -59,7 +60,9 @@ def keep_heads(
     sets = [order[:size] for order in orders for size in sizes]
     found = keep_each(model, pairs, sets, heads=heads.components, ablation=ablation)
     coords = {"fraction": list(fractions), "heads": ("fraction", sizes)}
-    return _result(found, (len(orders), len(sizes)), ("fraction",), coords)
+    made = _result(found, (len(orders), len(sizes)), ("fraction",), coords)
+    facts = (*_ties(heads, sizes), *_ties(rival.only(HEADS), sizes, "the rival's scores"))
+    return Result(made.data, made.provenance.with_facts(*facts), made.cost)
 
 
 @method(
@@ -104,7 +107,14 @@ def smallest_heads(
         )
     facts += [f"{size} of {len(heads)} heads keep {tried[size]:.2f} of the behaviour on {len(pairs)} prompts"]
     facts += ["tried: " + ", ".join(f"{k} heads {share:.2f}" for k, share in sorted(tried.items()))]
+    facts += _ties(heads, [size])
     return Scores.of({name: heads[name] for name in chosen}, heads.quantity, facts)
+
+
+def _ties(heads: Scores, sizes: Sequence[int], whose: str = "the scores") -> list[str]:
+    """Cuts at which equal scores are parted, so that their order in the list decides."""
+    cut = [f"{size} ({len(tied)} alike)" for size in sizes if (tied := heads.tied(size))]
+    return [caveat(f"{whose} tie at the cut after {', '.join(cut)} heads: stored order decides")] if cut else []
 
 
 def _inside(short: int, long: int) -> list[int]:
@@ -143,7 +153,11 @@ def keep_set(
     made = _result(found, (len(sets),), (), {})
     made.data["size"] = ((), size)
     made.data["fraction"] = ((), size / len(everything))
-    return Result(made.data, made.provenance.with_facts(*_compared(found, len(set(sets[0]) & set(sets[1])))), made.cost)
+    facts = [
+        *_compared(found, len(set(sets[0]) & set(sets[1]))),
+        *_ties(rival.only(HEADS), [size], "the rival's scores"),
+    ]
+    return Result(made.data, made.provenance.with_facts(*facts), made.cost)
 
 
 def _compared(found: KeptSets, common: int) -> list[str]:

@@ -14,25 +14,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from assay.circuits.contrast import Contrast
+from assay.circuits.ablation import Ablation, as_ablation
+from assay.circuits.replacement import Replacement, replacement
 from assay.core.progress import listening, report
 from assay.core.protocols import parse_head
 from assay.core.provenance import Cost, Provenance
 from assay.data.pairs import Pairs
 from assay.engine.model import Model
-from assay.experiments import edit, metric
+from assay.experiments import metric
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
 from assay.experiments.runs import Run
 
-Ablation = Literal["counterfactual", "resample", "mean", "zero"]
-ABLATION = "what every other head's z is replaced by; values come from the counterfactual prompts"
+ABLATION = "what every other head's z is replaced by"
 AT_ONCE = 8
 """Sets in one experiment: logits of each are in memory together."""
 ROWS = 16
@@ -79,37 +78,27 @@ def keep_each(
 def _measure(
     model: Model, pairs: Pairs, sets: Mapping[str, Sequence[str]], heads: Sequence[str], ablation: Ablation
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Provenance, Cost]:
+    replaced = replacement(pairs, as_ablation(ablation), ["z"])
     runs = {
-        name: Run(input="clean", edits=ablated([head for head in heads if head not in set(kept)], ablation))
+        name: Run(input="clean", edits=ablated([head for head in heads if head not in set(kept)], replaced))
         for name, kept in sets.items()
     }
     metrics: list[Metric] = [metric.logit_diff(name=name, run=name) for name in (*runs, "clean")]
     metrics += [metric.accuracy(name=f"{name} correct", run=name) for name in runs]
-    experiment = Experiment(inputs=Contrast(pairs).inputs, runs=runs, metrics=metrics, main=next(iter(runs)))
+    every = {**replaced.runs, **runs}
+    experiment = Experiment(inputs=dict(replaced.inputs), runs=every, metrics=metrics, main=next(iter(runs)))
     found = model.measure(experiment, batch=ROWS)
     difference = np.stack([found.data[name].values for name in runs])
     correct = np.stack([found.data[f"{name} correct"].values for name in runs]) > 0.5
     return difference, correct, found.data["clean"].values, found.provenance, found.cost
 
 
-def ablated(heads: Sequence[str], ablation: Ablation) -> tuple[Edit, ...]:
+def ablated(heads: Sequence[str], replaced: Replacement) -> tuple[Edit, ...]:
     """Edits that replace these heads' z, one for each layer."""
     by_layer: dict[int, list[int]] = {}
     for layer, head in sorted(map(parse_head, heads)):
         by_layer.setdefault(layer, []).append(head)
-    return tuple(_replaced(f"L{layer}.z", chosen, ablation) for layer, chosen in by_layer.items())
-
-
-def _replaced(site: str, heads: list[int], ablation: Ablation) -> Edit:
-    match ablation:
-        case "counterfactual":
-            return edit.patch(site, source="corrupt", head=heads)
-        case "resample":
-            return edit.resample(site, source="corrupt", head=heads)
-        case "mean":
-            return edit.mean(site, over="corrupt", head=heads)
-        case "zero":
-            return edit.zero(site, head=heads)
+    return tuple(replaced.edit(f"L{layer}.z", head=chosen) for layer, chosen in by_layer.items())
 
 
 def shuffled(components: Sequence[str], seed: int) -> tuple[str, ...]:

@@ -63,6 +63,10 @@ class Scores:
             raise DataError(
                 f"Scores of {len(self.components)} components need as many values, not {self.values.shape}."
             )
+        if (wrong := np.isnan(self.values)).any():
+            name = self.components[int(wrong.argmax())]
+            count = f"{int(wrong.sum())} of {len(wrong)} scores are NaN, the first is {name}'s"
+            raise DataError(f"{count}: mend what made them, or leave them out.")
         if self.per_example is not None and self.per_example.shape[:1] != self.values.shape:
             raise DataError(
                 f"per-example scores have {self.per_example.shape[0]} rows for {len(self.values)} components."
@@ -96,6 +100,18 @@ class Scores:
     def top(self, k: int, *, absolute: bool = False) -> tuple[str, ...]:
         """The `k` components with the highest scores."""
         return self.ranked(absolute=absolute)[:k]
+
+    def tied(self, k: int, *, absolute: bool = False) -> tuple[str, ...]:
+        """The components whose equal scores the cut after the `k` highest goes through; none where it parts unequal ones.
+
+        >>> Scores.of({"L0.H0": 2.0, "L0.H1": 1.0, "L0.H2": 1.0}, quantity="q").tied(2)
+        ('L0.H1', 'L0.H2')
+        """
+        keys = np.abs(self.values) if absolute else self.values
+        if not 0 < k < len(keys):
+            return ()
+        last, first_out = np.sort(keys)[::-1][k - 1 : k + 1]
+        return tuple(np.array(self.components)[keys == last].tolist()) if last == first_out else ()
 
     def only(self, pattern: str) -> Scores:
         """Those components whose whole name matches a regular expression, such as r"L\\d+\\.mlp"."""

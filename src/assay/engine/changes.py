@@ -18,7 +18,7 @@ from assay.engine.hooks import Change
 from assay.engine.select import Part, Scope, edit_parts, position_axis
 from assay.experiments.edits import Edit
 from assay.experiments.given_edits import Add, Call, Clamp, Feature, Noise, ProjectOut, Scale, Set
-from assay.experiments.sourced_edits import Mean, Patch, Resample, Swap
+from assay.experiments.sourced_edits import Mean, Patch, Resample, Swap, SwapFeatures
 from assay.models.structure import Site
 
 
@@ -197,6 +197,10 @@ def _feature(edit: Feature, part: Tensor, where: Where) -> Tensor:
     )
 
 
+def _swap_features(edit: SwapFeatures, part: Tensor, where: Where) -> Tensor:
+    return read_dictionary(edit.dictionary).swap(part, where.source(edit).to(part), edit.features)
+
+
 def _given(edit: Edit, value: float | None, name: str) -> float:
     if value is None:
         raise ExperimentError(f"{edit}: no {name} was given: expected a number.")
@@ -217,4 +221,5 @@ OPERATIONS: Mapping[str, Callable[[Any, Tensor, Where], Tensor]] = {
     "freeze": _patch,
     "resample": _resample,
     "swap": _swap,
+    "swap_features": _swap_features,
 }

@@ -7,7 +7,7 @@ A folder with `dictionary.json` (`{"activation": "relu" | "jumprelu" | "topk", "
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -59,11 +59,7 @@ class FeatureBasis:
         keep_error: bool = True,
     ) -> Float[Tensor, "*any d"]:
         """`x` with chosen features at new activations."""
-        outside = [f for f in values if not 0 <= f < self.decoder.shape[0]]
-        if outside:
-            raise InputError(
-                f"feature {outside[0]} is out of range: this dictionary has features 0-{self.decoder.shape[0] - 1}."
-            )
+        self._check(values)
         features = self.encode(x)
         index = torch.tensor(list(values))
         factors = torch.tensor(list(values.values()), dtype=x.dtype) * (1.0 if scale is None else scale)
@@ -72,6 +68,22 @@ class FeatureBasis:
         if not keep_error:
             return self.decode(new)
         return x + (new - features)[..., index] @ self.decoder.to(x)[index]
+
+    def swap(
+        self, x: Float[Tensor, "*any d"], source: Float[Tensor, "*any d"], features: Sequence[int]
+    ) -> Float[Tensor, "*any d"]:
+        """`x` with the activations that chosen features have at `source`; what the dictionary misses of `x` stays."""
+        self._check(features)
+        index = torch.tensor(list(features))
+        change = (self.encode(source) - self.encode(x))[..., index]
+        return x + change @ self.decoder.to(x)[index]
+
+    def _check(self, features: Iterable[int]) -> None:
+        outside = [f for f in features if not 0 <= f < self.decoder.shape[0]]
+        if outside:
+            raise InputError(
+                f"feature {outside[0]} is out of range: this dictionary has features 0-{self.decoder.shape[0] - 1}."
+            )
 
 
 @lru_cache(maxsize=8)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from assay.core.errors import ExperimentError, SettingsError, nearest
 from assay.core.seeds import child_seed
 from assay.engine.changes import bind
+from assay.engine.edges.binding import refuse_edges
 from assay.engine.hooks import Action, Change, Tapping
 from assay.engine.passes import check_length, on_device
 from assay.engine.prepare import checked, prompts_of
@@ -137,6 +138,7 @@ def generate(
 
 def refuse_uncacheable(network: Network, edits: Sequence[Edit], sampling: Sampling) -> None:
     """Raise ExperimentError for edits that would mean something else with a cache than without one."""
+    refuse_edges(edits, "a text is generated")
     for edit in edits:
         if sampling.use_cache and any(site.name.name in _CACHED for site in network.sites_named(edit.site)):
             raise ExperimentError(

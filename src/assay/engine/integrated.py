@@ -26,8 +26,7 @@ from assay.core.errors import ExperimentError, InputError, SettingsError
 from assay.engine.followed import followed
 from assay.engine.frozen import freezing, kinds
 from assay.engine.gradients import Under
-from assay.engine.passes import Kept
-from assay.engine.prepared import Prepared, per_example
+from assay.engine.prepared import Prepared, per_example, picked
 from assay.engine.rows import merge, own_rows
 from assay.engine.run_result import ragged_axes
 from assay.engine.runner import Runner
@@ -172,7 +171,7 @@ class _Line:
         """The metric, and its gradient at the site, at some points of a line: rows of one pass."""
         alpha = torch.tensor(points, dtype=end.dtype, device=end.device).reshape(-1, *[1] * end.ndim)
         values = (start + alpha * (end - start)).flatten(0, 1)
-        many = _repeated(runner, len(points))
+        many = picked(runner, list(range(len(runner.rows))) * len(points))
         run, prompts = self.prepared.run, runner.prompts[self.prepared.run.input]
         changes = [*many.changes(run.edits, many.scope(run)), (site, lambda _: values)]
         read = [many.site(self.of.site)] if isinstance(self.of, SiteMetric) else []
@@ -193,17 +192,3 @@ class _Line:
         gradient = torch.zeros_like(values) if found is None else found
         shape = (len(points), len(runner.rows))
         return measured.detach().reshape(shape), gradient.unflatten(0, shape)
-
-
-def _repeated(runner: Runner, times: int) -> Runner:
-    """The same examples so many times over, sources included."""
-
-    def again(tensor: Tensor) -> Tensor:
-        return tensor.repeat(times, *[1] * (tensor.ndim - 1)) if tensor.shape[0] == len(runner.rows) else tensor
-
-    kept = {
-        name: Kept(None if k.output is None else again(k.output), {site: again(t) for site, t in k.sites.items()})
-        for name, k in runner.kept.items()
-    }
-    rows = list(runner.rows) * times
-    return Runner(runner.network, runner.experiment, runner.prompts, rows, runner.means, kept=kept)

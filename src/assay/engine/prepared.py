@@ -11,15 +11,18 @@ from typing import Any
 
 from torch import Tensor
 
+from assay.engine.edges.binding import refuse_edges
+from assay.engine.passes import Kept
 from assay.engine.prepare import checked, prompts_of
-from assay.engine.rows import groups
+from assay.engine.rows import batch_size, groups
 from assay.engine.run_result import given_input
-from assay.engine.runner import Means, Runner, executed, needed_sites
+from assay.engine.runner import Means, Runner, Tally, executed, needed_sites
 from assay.engine.source_means import source_means
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
 from assay.experiments.runs import Run
+from assay.experiments.validation import check_parts
 from assay.models.network import Network
 from assay.models.prompts import Prompts
 from assay.models.structure import Site
@@ -35,6 +38,8 @@ class Prepared:
     means: Means
     needed: Mapping[str, set[Site]]
     order: tuple[str, ...] = field(default=())
+    tally: Tally = field(default_factory=Tally)
+    """What was done so far."""
 
     @classmethod
     def of(
@@ -50,34 +55,62 @@ class Prepared:
     ) -> Prepared:
         """Check a run under `edits`. `probe` are edits that are checked with them and are not the run's own."""
         own = (edits,) if isinstance(edits, Edit) else tuple(edits)
+        refuse_edges(own, "derivatives are taken")
         given = {"input": given_input(inputs, positions or {})}
         given |= {name: given_input(value, {}) for name, value in (sources or {}).items()}
-        runs = {"main": Run(input="input", edits=(*own, *probe))}
-        experiment = Experiment(inputs=given, runs=runs, metrics=metrics, main="main")
-        prompts = prompts_of(network, experiment)
-        checked(network, experiment, prompts)
-        order, whole = executed(experiment), experiment
-        experiment = experiment.with_runs({"main": Run(input="input", edits=own)})
+        runs = {"main": Run(input="input", edits=own)}
+        return cls.from_experiment(network, Experiment(inputs=given, runs=runs, metrics=metrics, main="main"), probe)
+
+    @classmethod
+    def from_experiment(cls, network: Network, experiment: Experiment, probe: Sequence[Edit] = ()) -> Prepared:
+        """Check an experiment without a sweep; `probe` are edits that are checked with the run `main`'s own."""
+        own = experiment.run("main")
+        whole = experiment.model_copy(
+            update={"runs": {**experiment.runs, "main": Run(input=own.input, edits=(*own.edits, *probe))}}
+        )
+        check_parts(whole)
+        prompts = prompts_of(network, whole)
+        checked(network, whole, prompts)
+        order = executed(whole)
         each = [{name: whole.run(name) for name in order}]
-        means = source_means(network, experiment, prompts, each)
-        return cls(network, experiment, prompts, means, needed_sites(network, whole, each), order)
+        tally = Tally()
+        means = source_means(network, experiment, prompts, each, tally)
+        return cls(network, experiment, prompts, means, needed_sites(network, whole, each), order, tally)
 
     @property
     def run(self) -> Run:
         """The main run."""
         return self.experiment.run("main")
 
-    def groups(self) -> list[list[int]]:
-        """Examples of equal length in every input that is read."""
-        return groups(self.prompts, list(dict.fromkeys(self.experiment.run(name).input for name in self.order)))
+    def groups(self, at_most: int | None = None) -> list[list[int]]:
+        """Examples of equal length in every input that is read; at most so many unless an edit draws others."""
+        names = list(dict.fromkeys(self.experiment.run(name).input for name in self.order))
+        return groups(self.prompts, names, at_most=batch_size(self.experiment, at_most))
 
     def runner(self, rows: Sequence[int]) -> Runner:
         """Examples of one group, with the runs that others take values from."""
-        runner = Runner(self.network, self.experiment, self.prompts, rows, self.means, self.needed)
+        runner = Runner(self.network, self.experiment, self.prompts, rows, self.means, self.needed, self.tally)
         for name in self.order:
             if name != "main":
                 runner.make(name, self.experiment.run(name))
         return runner
+
+
+def picked(runner: Runner, at: Sequence[int]) -> Runner:
+    """A runner of these of its examples, by their place in it: in another order, several times, sources included."""
+    whole = list(at) == list(range(len(runner.rows)))
+
+    def chosen(tensor: Tensor) -> Tensor:
+        return tensor if whole or tensor.shape[0] != len(runner.rows) else tensor[list(at)]
+
+    kept = {
+        name: Kept(None if k.output is None else chosen(k.output), {site: chosen(t) for site, t in k.sites.items()})
+        for name, k in runner.kept.items()
+    }
+    rows = [runner.rows[i] for i in at]
+    return Runner(
+        runner.network, runner.experiment, runner.prompts, rows, runner.means, runner.wanted, runner.tally, kept=kept
+    )
 
 
 def per_example(values: Tensor) -> Tensor:

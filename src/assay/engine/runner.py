@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from assay.core.errors import ExperimentError
 from assay.engine.changes import bind
+from assay.engine.edges.binding import attention_for, parted, rewire, sender_sites
+from assay.engine.edges.rewire import Rewire
 from assay.engine.followed import followed
 from assay.engine.frozen import freezing
 from assay.engine.hooks import Change
@@ -22,6 +25,7 @@ from assay.engine.passes import Kept, forward
 from assay.engine.rows import own_rows
 from assay.engine.select import Scope, position_axis
 from assay.experiments.captures import GradCapture
+from assay.experiments.edge_edits import Edges
 from assay.experiments.edits import Edit
 from assay.experiments.executed import executed as executed
 from assay.experiments.experiment import Experiment
@@ -130,11 +134,13 @@ class Runner:
         if extra is not None:
             inputs["input_ids"] = torch.cat([inputs["input_ids"], extra], dim=1)
         scope = self.scope(run, 0 if extra is None else extra.shape[1])
-        attached, changes = list(attach), self.changes(run.edits, scope)
+        attached, (changes, rewires) = list(attach), self._bound(run.edits, scope)
         self.tally.passes += 1
         self.tally.plain(len(self.rows), scope.tokens)
         if not attached:
-            return forward(self.network, inputs, changes, keep)
+            keep = list(keep)
+            with attention_for(self.network, rewires, [*keep, *(site for site, _ in changes)]):
+                return forward(self.network, inputs, changes, keep)
         frozen = freezing(self.network, self.frozen, [site for site, _ in changes])
         grads = [capture for capture in run.captures if isinstance(capture, GradCapture)]
         ends = not self.to_output and all(isinstance(capture.of, SiteMetric) for capture in grads)
@@ -142,7 +148,14 @@ class Runner:
 
     def changes(self, edits: Iterable[Edit], scope: Scope) -> list[tuple[Site, Change]]:
         """Edits bound to this group, an edit without a layer at every layer that has its site."""
-        return [(s, bind(edit, s, scope, self)) for edit in edits for s in self.network.sites_named(edit.site)]
+        return self._bound(edits, scope)[0]
+
+    def _bound(self, edits: Iterable[Edit], scope: Scope) -> tuple[list[tuple[Site, Change]], list[Rewire]]:
+        """Changes at sites; those that cut edges come last, so that they read what the others made."""
+        own, of_edges = parted(edits)
+        changes = [(s, bind(edit, s, scope, self)) for edit in own for s in self.network.sites_named(edit.site)]
+        rewires = [rewire(self.network, edit, partial(self.value, edit.source)) for edit in of_edges]
+        return [*changes, *(change for each in rewires for change in each.changes())], rewires
 
     def scope(self, run: Run, extra: int = 0) -> Scope:
         """Which examples and tokens a pass of this run covers."""
@@ -253,7 +266,9 @@ def needed_sites(
     for runs in variants:
         for name, run in runs.items():
             for edit in run.edits:
-                if edit.source_run is not None and not isinstance(edit, Mean):
+                if isinstance(edit, Edges):
+                    needed.setdefault(edit.source, set()).update(sender_sites(network, edit))
+                elif edit.source_run is not None and not isinstance(edit, Mean):
                     source = edit.source_site if isinstance(edit, Patch) and edit.source_site else edit.site
                     needed.setdefault(edit.source_run, set()).update(network.sites_named(source))
             sites = [c.site for c in run.captures if not isinstance(c, GradCapture)]

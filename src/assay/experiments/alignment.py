@@ -10,7 +10,7 @@ from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.facts import Facts, SiteFacts
 from assay.experiments.places import Reader, axes_text, has_name
-from assay.experiments.positions import Slice
+from assay.experiments.positions import Slice, resolve_indices
 from assay.experiments.sourced_edits import Mean, Patch, Resample
 
 
@@ -95,12 +95,21 @@ def _shown(token: str) -> str:
 def _mean_problems(edit: Mean, target: Reader, source: Reader) -> Iterator[AssayError]:
     if not edit.per_position:
         return
-    lengths = {*(target.lengths or ()), *(source.lengths or ())}
+    here = target.lengths or ()
+    lengths = {*(here[i] for i in _meant(edit, target)), *(source.lengths or ())} if here else set(source.lengths or ())
     if len(lengths) > 1:
         yield InputError(
             f"{edit}: a mean for each position needs prompts of one length, and these have "
             f"{' or '.join(map(str, sorted(lengths)))} tokens. Use per_position=False, or prompts of one length."
         )
+
+
+def _meant(edit: Edit, target: Reader) -> list[int]:
+    """The examples that an edit means, as far as they exist; others are reported where examples are checked."""
+    try:
+        return resolve_indices(edit.examples, size=target.given.examples, axis="example")
+    except InputError:
+        return []
 
 
 def _resample_problems(edit: Resample, source: Reader) -> Iterator[AssayError]:

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from assay.experiments.edge_edits import STREAM, Edges
 from assay.experiments.edits import ANY_SITE, Edit
 from assay.experiments.given_edits import (
     Add,
@@ -31,11 +32,11 @@ from assay.experiments.positions import Slice
 from assay.experiments.sourced_edits import Freeze, Mean, Patch, Resample, SourcedEdit, Swap
 
 __all__ = [
-    "ANY_SITE", "AnyEdit", "Edit", "Slice", "add", "call", "clamp", "feature", "freeze", "mean", "noise", "patch",
+    "ANY_SITE", "AnyEdit", "Edit", "Slice", "add", "call", "clamp", "edges", "feature", "freeze", "mean", "noise", "patch",
     "project_out", "resample", "scale", "set", "swap", "zero",
 ]  # fmt: skip
 
-AnyEdit = Annotated[GivenEdit | SourcedEdit, Field(discriminator="op")]
+AnyEdit = Annotated[GivenEdit | SourcedEdit | Edges, Field(discriminator="op")]
 """Any of the operations, told apart by `op`."""
 
 TensorLike = Tensor | np.ndarray[Any, Any] | Sequence[Any] | float
@@ -123,6 +124,12 @@ def feature(
 def freeze(site: str, source: str, **where: Unpack[Where]) -> Freeze:
     """Hold at the value of the run or input `source`, whatever other edits do upstream."""
     return Freeze(site=site, source=source, **where)
+
+
+def edges(source: str, *, senders: Sequence[str], receivers: Sequence[str], kept: TensorLike) -> Edges:
+    """Let receivers (`L3.H2.q`, `L3.mlp`, `logits`) read what senders (`embed`, `L0.H1`, `L2.mlp`) wrote in `source`,
+    where `kept` [sender, receiver] is 0; where it is 1 they read what is written here."""
+    return Edges(site=STREAM, source=source, senders=tuple(senders), receivers=tuple(receivers), kept=kept)
 
 
 def noise(site: str, std: float | None = None, *, seed: int = 0, **where: Unpack[Where]) -> Noise:

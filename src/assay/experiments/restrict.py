@@ -105,7 +105,7 @@ def _of_examples(experiment: Experiment, examples: list[int]) -> dict[str, Any]:
     if together == "always":
         raise ExperimentError(f"the examples of this experiment belong together: {why}.")
     inputs = {
-        name: _chosen(given, examples) if name in run_inputs(experiment) else given
+        name: some_of(given, examples) if name in run_inputs(experiment) else given
         for name, given in experiment.inputs.items()
     }
 
@@ -127,7 +127,7 @@ def _of_examples(experiment: Experiment, examples: list[int]) -> dict[str, Any]:
     }
 
 
-def _chosen(given: Input, examples: list[int]) -> Input:
+def some_of(given: Input, examples: list[int]) -> Input:
     """These examples of an input; one example stands for all."""
     total = given.examples
     if total == 1:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from assay.core.attachments import Attachment
 from assay.core.errors import ShapeError
@@ -95,6 +95,23 @@ class Swap(Edit):
         return self
 
 
+class SwapFeatures(Edit):
+    """Give features of a dictionary the activations that they have in another run; what it misses stays."""
+
+    op: Literal["swap_features"] = "swap_features"
+    source: str
+    """The run or input that the activations come from."""
+    dictionary: str
+    """A folder with the dictionary."""
+    features: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    """The features."""
+
+    @property
+    def source_run(self) -> str:
+        """The run that the activations come from."""
+        return self.source
+
+
 class Freeze(Edit):
     """Hold at the value of a run, whatever other edits do upstream."""
 
@@ -108,4 +125,4 @@ class Freeze(Edit):
         return self.source
 
 
-SourcedEdit = Mean | Patch | Resample | Swap | Freeze
+SourcedEdit = Mean | Patch | Resample | Swap | SwapFeatures | Freeze

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from assay.core.errors import ExperimentError, nearest
 from assay.experiments.axes import AXES, NUMBER_AXES
 from assay.experiments.captures import GradCapture
+from assay.experiments.edge_edits import Edges
 from assay.experiments.edits import ANY_SITE, Edit
 from assay.experiments.metrics import Metric
 from assay.experiments.runs import Run
@@ -67,8 +68,15 @@ def _check_run(experiment: Experiment, name: str, run: Run) -> None:
     for edit in run.edits:
         if edit.source_run is not None:
             _known(edit.source_run, [*experiment.runs, *experiment.inputs], f"{edit.op} at {edit.site!r} takes from")
+    edges = [edit for edit in run.edits if isinstance(edit, Edges)]
+    if len(edges) > 1:
+        raise ExperimentError(f"the run {name!r} has {len(edges)} edits of edges: put all edges into one.")
     for capture in run.captures:
         if isinstance(capture, GradCapture):
+            if edges:
+                raise ExperimentError(
+                    f"the run {name!r} captures gradients and has {edges[0]}: take them in another run."
+                )
             _check_gradient(experiment, name, capture)
 
 

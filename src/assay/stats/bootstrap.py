@@ -106,6 +106,20 @@ def bootstrap_statistic(
     return Estimate(value, low, high, min(group.n for group in groups), name, level, clusters)
 
 
+def draw_counts(units: Units, *, resamples: int, seed: int = 0) -> Int[np.ndarray, "resample example"]:
+    """How often each example is drawn in each resample: what a statistic that is made of means needs, all at once.
+
+    >>> draw_counts(Units(3), resamples=2, seed=0).sum(axis=1).tolist()
+    [3, 3]
+    """
+    members = units.members()
+    drawn = np.random.default_rng(seed).multinomial(len(members), [1 / len(members)] * len(members), size=resamples)
+    counts = np.zeros((resamples, units.n), dtype=int)
+    for unit, examples in enumerate(members):
+        counts[:, examples] = drawn[:, unit, None]
+    return counts
+
+
 def _interval(
     statistic: Callable[..., float],
     members: list[list[Indices]],

@@ -9,6 +9,7 @@ from assay.engine.answers import token_ids
 from assay.engine.schedule.departures import outside
 from assay.engine.select import position_axis
 from assay.experiments.captures import GradCapture
+from assay.experiments.edge_edits import Edges
 from assay.experiments.experiment import Experiment
 from assay.experiments.given_edits import Call
 from assay.experiments.metrics import CallMetric, LogProb, Prob
@@ -65,6 +66,8 @@ def _run_problems(network: Network, experiment: Experiment, runs: Mapping[str, R
     for run in runs.values():
         if any(isinstance(capture, GradCapture) for capture in run.captures):
             yield "gradients are captured in a run that varies"
+        if any(isinstance(edit, Edges) for edit in run.edits):
+            yield "edges are cut, which takes whole passes"
         if any(isinstance(edit, Call) for edit in run.edits):
             yield "an edit is a Python function"
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from assay.core.svg import label, picture, shade, tag
 from assay.studies.report.heatmap import Drawn
-from assay.studies.report.svg import label, picture, shade, tag
 
 TOP, RIGHT = 96.0, 10.0
 _MOST_TOKENS = 96

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from assay.studies.report.svg import Scale, label, tag, tick
+from assay.core.svg import Scale, label, tag, tick
 
 WIDTH, HEIGHT = 490.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 66.0, 14.0, 12.0, 44.0

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from markupsafe import Markup
 
+from assay.core.svg import extent, label, number, picture, tag
 from assay.studies.report.axes import (
     BOTTOM,
     HEIGHT,
@@ -22,7 +23,6 @@ from assay.studies.report.axes import (
     whisker,
 )
 from assay.studies.report.heatmap import Drawn
-from assay.studies.report.svg import extent, label, number, picture, tag
 
 LEGEND = 22.0
 

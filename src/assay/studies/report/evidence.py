@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.core.errors import StudyError
+from assay.core.svg import number as digits
 from assay.stats import Estimate
 from assay.studies.conclusion import Conclusion, Judgement, NamedNumber, Number
 from assay.studies.condition import Condition
 from assay.studies.pick import StepData, pick
 from assay.studies.quantity import Difference, Quantity, Ratio, Selector, Share, parts, selectors
 from assay.studies.report.contents import Contents
-from assay.studies.report.svg import number as digits
 from assay.studies.schema import Hypothesis
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from assay.studies.report.svg import label, number, picture, shade, tag, tick
+from assay.core.svg import label, number, picture, shade, tag, tick
 
 LEFT, TOP, BOTTOM, RIGHT = 52.0, 8.0, 46.0, 86.0
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from assay.core.caveats import caveats_in, plain_facts
+from assay.core.svg import number
 from assay.studies.conclusion import Judgement, Number
 from assay.studies.folder import StepResult
 from assay.studies.quantity import selectors
@@ -26,7 +27,6 @@ from assay.studies.report.limits import limits
 from assay.studies.report.palette import colours, rules
 from assay.studies.report.prompts import shown_prompts
 from assay.studies.report.strip import small_strip, strip
-from assay.studies.report.svg import number
 from assay.studies.report.tables import Table, tables
 from assay.studies.schema import Hypothesis, StepSpec
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assay.studies.report.svg import SIGNED_STEPS, STEPS
+from assay.core.svg import SIGNED_STEPS, STEPS
 
 _LIGHT_SIGNED = ("#7a3000", "#d2691e", "#f4bf8e", "#f6f5f3", "#a3cbe8", "#2b7bbd", "#083a6b")
 _DARK_SIGNED = ("#ffc48a", "#e07b28", "#7d4215", "#20242b", "#1d4c75", "#3a8fd6", "#b3dcff")

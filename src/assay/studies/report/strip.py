@@ -6,10 +6,10 @@ import math
 
 from markupsafe import Markup
 
+from assay.core.svg import Scale, extent, label, picture, tag, tick
 from assay.studies.conclusion import Judgement, Number
 from assay.studies.condition import Condition
 from assay.studies.report.axes import marker, whisker
-from assay.studies.report.svg import Scale, extent, label, picture, tag, tick
 
 WIDTH, ROW, TOP = 420.0, 24.0, 10.0
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from assay.core.svg import number
 from assay.studies.folder import StepResult
 from assay.studies.report.means import Means, means
-from assay.studies.report.svg import number
 
 MOST_ROWS = 2000
 

@@ -1,0 +1,120 @@
+"""Self-repair: what an ablation loses before later parts respond, and after.
+
+Four runs of each ablated part, with m the metric; "held" means every later attention and MLP writes what it writes in the
+clean run, "scale" the number that the final norm divides by:
+
+    m₁  part ablated, later parts held, scale held        before anything responds
+    m₂  part ablated, later parts held                    only the final norm responds
+    m₃  part ablated, scale held                          only later parts respond
+    m₄  part ablated                                      everything responds
+
+    before = m(clean) − m₁,  after = m(clean) − m₄,  repaired = before − after = m₄ − m₁
+    by_norm = m₄ − m₃,  by_parts = m₃ − m₁          of what is repaired, as Rushing & Nanda part it
+    by_norm_first = m₂ − m₁                         the norm's share in the other order: with no later part responding
+
+`repaired` above 0 is the Hydra effect: later parts make up for what is gone. Below 0 they make it worse, since they were
+fed by it. Parts of the same layer's attention do not respond to one another. Where the part is in the last layer, only the
+norm can respond.
+
+Cost: four forward passes of all examples for each part, and two more. Sources: McGrath et al. 2023, arXiv:2307.15771; Rushing
+& Nanda 2024, arXiv:2402.15390.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import xarray as xr
+
+from assay.circuits.ablation import Ablation, as_ablation
+from assay.circuits.effects.parts import ABLATION, Part, ablated, held, later, measured, parts, replaced
+from assay.circuits.measuring import METRIC, AMetric, as_metric
+from assay.circuits.replacement import Replacement
+from assay.core.caveats import caveat
+from assay.core.errors import SiteError
+from assay.core.provenance import Cost
+from assay.core.registry import method
+from assay.core.result import Result
+from assay.data.pairs import Pairs
+from assay.engine.model import Model
+from assay.experiments import edit
+from assay.experiments.edits import Edit
+from assay.experiments.runs import Run
+
+AT_ONCE = 4
+"""Parts in one experiment: four runs of each."""
+SCALE = "final_norm_scale"
+KINDS = ("nothing", "norm", "parts", "all")
+
+
+@method(
+    gives=Result,
+    cites=("arXiv:2307.15771", "arXiv:2402.15390"),
+    cost="four forward passes of all examples for each part, and two more",
+    assumes="that what later parts wrote in the clean run is what they would have written had they not seen the ablation",
+    fails_when="the ablated value is far from any that the model meets: later parts then respond to the oddity, not the loss",
+)
+def self_repair(
+    model: Model,
+    pairs: Pairs,
+    *,
+    nodes: Annotated[tuple[str, ...], "the parts to ablate, one at a time: heads, attention layers, MLPs"],
+    ablation: Annotated[Ablation, ABLATION],
+    metric: Annotated[AMetric, METRIC],
+) -> Result:
+    """What ablating each part loses before and after the rest of the model responds, and what the response is due to.
+
+    All (node, example), in units of the metric: `before`, `after`, `repaired`, `by_parts`, `by_norm`,
+    `by_norm_first`; `clean` (example) is the unchanged run's.
+    """
+    if (why := model.why_not(SCALE)) is not None:
+        raise SiteError(f"Self-repair needs the scale of the final norm, which this model does not show: {why}")
+    chosen, measure = parts(nodes), as_metric(metric)
+    by = replaced(pairs, as_ablation(ablation), chosen)
+    rows, cost, clean, found = [], Cost(), np.array([]), None
+    for start in range(0, len(chosen), AT_ONCE):
+        some = chosen[start : start + AT_ONCE]
+        runs = {f"{kind} {each.name}": run for each in some for kind, run in _runs(model, each, by).items()}
+        values, found = measured(model, by, runs, metric=measure)
+        cost, clean = cost + found.cost, values["clean"]
+        rows += [np.stack([values[f"{kind} {each.name}"] for kind in KINDS]) for each in some]
+    assert found is not None  # at least one part: `parts` saw to it
+    nothing, norm, others, everything = np.stack(rows, axis=1)
+    measures = {
+        "before": clean - nothing,
+        "after": clean - everything,
+        "repaired": everything - nothing,
+        "by_parts": others - nothing,
+        "by_norm": everything - others,
+        "by_norm_first": norm - nothing,
+    }
+    data = xr.Dataset(
+        {name: (("node", "example"), value) for name, value in measures.items()} | {"clean": ("example", clean)},
+        coords={"node": list(nodes)},
+    )
+    return Result(data, found.provenance.with_facts(*_facts(data, str(as_ablation(ablation)))), cost)
+
+
+def _runs(model: Model, each: Part, by: Replacement) -> dict[str, Run]:
+    """What may respond in each run: nothing, the final norm, later parts, all."""
+    changed = ablated([each], by)
+    rest, scale = held(later(model, each), "clean"), edit.freeze(SCALE, "clean")
+    responds: dict[str, tuple[Edit, ...]] = {"nothing": (*rest, scale), "norm": rest, "parts": (scale,), "all": ()}
+    return {kind: Run(input="clean", edits=(*changed, *holds)) for kind, holds in responds.items()}
+
+
+def _facts(data: xr.Dataset, ablation: str) -> list[str]:
+    means = data.mean("example")
+    lost, repaired = float(means["before"].sum()), float(means["repaired"].sum())
+    facts = [
+        f"ablation: {ablation}, at all positions",
+        f"over {data.sizes['node']} parts: {lost:z.2f} is lost before anything responds, {repaired:z.2f} of it comes back, "
+        f"{float(means['by_norm'].sum()):z.2f} through the final norm's scale",
+    ]
+    worse = [str(name) for name, value in zip(data["node"].values, means["repaired"].values, strict=True) if value < 0]
+    if worse:
+        facts.append(
+            caveat(f"without {', '.join(worse[:5])} later parts lose more: they were fed by it, not backing it up")
+        )
+    return facts

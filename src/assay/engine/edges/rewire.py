@@ -1,0 +1,239 @@
+"""One pass in which some parts read other values of some parts.
+
+A receiver reads the stream with the ablated values of its cut senders in place of their current ones,
+
+    in_v = stream + Σ_u (1 − kept[u, v]) · (ablated_u − current_u)
+
+through the native norm and, in attention, its head's part of the native projection; the stream itself stays. Current
+values are those of this very pass, so that what is cut upstream is felt downstream. Each row of the batch may have a mask
+of its own. Where a norm comes after attention, the term of a layer's heads is what that norm makes of them together:
+norm(out + Σ …) − norm(out). With a mask of numbers between 0 and 1 the result is differentiable in it.
+
+Memory: for each row, (senders + 4 · a layer's receivers) · pos · d_model numbers. Cost beside the pass itself: edges · pos ·
+d_model multiplications for each row, and a norm and a head's projection for each receiver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from assay.core.edge_names import SLOTS, Receiver, Sender, comes_before
+from assay.engine.edges.expanded import group_size, widened
+from assay.engine.edges.wiring import HeadsOut, Port, Wiring
+from assay.engine.hooks import Change
+from assay.models.structure import Site
+
+Place = tuple[int | None, str | None]
+"""A layer and a slot: receivers that read the same stream at once, or senders that write at once."""
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Which part of each edge is cut: [row, sender, receiver], 0 where it is kept and 1 where it is cut."""
+
+    senders: Sequence[Sender]
+    receivers: Sequence[Receiver]
+    share: Float[Tensor, "row sender receiver"]
+
+    @property
+    def learned(self) -> bool:
+        """Whether derivatives are taken with respect to it."""
+        return self.share.requires_grad
+
+    def live(self) -> Tensor:
+        """The edges that are cut in any row, or may be: [sender, receiver]."""
+        return torch.ones_like(self.share[0], dtype=torch.bool) if self.learned else self.share.ne(0).any(0)
+
+
+def cuts(wiring: Wiring, senders: Sequence[Sender], receivers: Sequence[Receiver], kept: Tensor) -> Cuts:
+    """Cuts from a mask of what is kept [row, sender, receiver]; pairs that are no edges are never cut.
+
+    Raises:
+        SiteError: a part that the model does not have.
+    """
+    parts: list[Sender | Receiver] = [*senders, *receivers]
+    for part in parts:
+        wiring.refuse_missing(part)
+    possible = [
+        [comes_before(s, r, parallel=r.layer is not None and wiring.parallel[r.layer]) for r in receivers]
+        for s in senders
+    ]
+    allowed = torch.tensor(possible, dtype=torch.bool, device=kept.device)
+    kept = kept if kept.is_floating_point() else kept.float()
+    return Cuts(senders, receivers, (1 - kept) * allowed)
+
+
+@dataclass
+class _Written:
+    """What some senders of a layer write differently: their numbers, and the change [batch, sender, pos, d_model]."""
+
+    numbers: list[int]
+    change: Tensor
+    heads: HeadsOut | None = None
+    out: Tensor | None = None
+    """What the output projection returns, where a norm comes after it."""
+
+
+@dataclass
+class Rewire:
+    """The changes that cut edges in one pass. `ablated` gives the value at a site that cut senders are replaced by."""
+
+    wiring: Wiring
+    cuts: Cuts
+    ablated: Callable[[Site], Tensor]
+    _written: dict[Place, _Written] = field(default_factory=dict)
+    _new: dict[Place, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        live = self.cuts.live()
+        senders = [s for s in range(len(self.cuts.senders)) if bool(live[s].any())]
+        receivers = [r for r in range(len(self.cuts.receivers)) if bool(live[:, r].any())]
+        self.senders = _gathered((self.cuts.senders[s], s) for s in senders)
+        self.receivers = _gathered((self.cuts.receivers[r], r) for r in receivers)
+
+    def changes(self) -> list[tuple[Site, Change]]:
+        """What to do at each site, in forward order. To be placed after all other changes of the pass."""
+        network, found = self.wiring.network, list[tuple[Site, Change]]()
+        if (None, "write") in self.senders:
+            found.append((network.site("L0.resid_pre"), self._embedded))
+        for layer in range(self.wiring.depth):
+            slots = [slot for slot in (*SLOTS, None) if (layer, slot) in self.receivers]
+            ports = {slot: self.wiring.port(Receiver(layer, None, slot)) for slot in slots}
+            streams = dict.fromkeys(port.reading.stream for port in ports.values())
+            found += [(stream, self._reader(layer, stream, ports)) for stream in streams]
+            found += [(port.site, self._putter(layer, slot)) for slot, port in ports.items()]
+            if (layer, "heads") in self.senders:
+                heads = self.wiring.heads_of(layer)
+                found.append((heads.z, self._heads(layer, heads)))
+            if (layer, "mlp") in self.senders:
+                found.append((network.site(f"L{layer}.mlp_out"), self._mlp(layer)))
+        if (None, None) in self.receivers:
+            found.append((self.wiring.last, self._last))
+        return found
+
+    def _embedded(self, value: Tensor) -> Tensor:
+        self._write((None, "write"), (self._other("L0.resid_pre", value) - value)[:, None])
+        return value
+
+    def _heads(self, layer: int, heads: HeadsOut) -> Change:
+        network, numbers = self.wiring.network, self.senders[layer, "heads"]
+        own = [self.cuts.senders[s].head or 0 for s in numbers]
+
+        def read(z: Tensor) -> Tensor:
+            shares = heads.shares(network, self.ablated(heads.z).to(z) - z)[:, own]
+            if heads.norm is None:
+                self._write((layer, "heads"), shares * heads.factor)
+            else:
+                self._written[layer, "heads"] = _Written(numbers, shares, heads, heads.whole(network, z))
+            return z
+
+        return read
+
+    def _mlp(self, layer: int) -> Change:
+        def read(value: Tensor) -> Tensor:
+            self._write((layer, "mlp"), (self._other(f"L{layer}.mlp_out", value) - value)[:, None])
+            return value
+
+        return read
+
+    def _other(self, name: str, value: Tensor) -> Tensor:
+        return self.ablated(self.wiring.network.site(name)).to(value)
+
+    def _write(self, place: Place, change: Tensor) -> None:
+        self._written[place] = _Written(self.senders[place], change)
+
+    def _reader(self, layer: int, stream: Site, ports: Mapping[str | None, Port]) -> Change:
+        mine = {slot: port for slot, port in ports.items() if port.reading.stream == stream}
+
+        def read(value: Tensor) -> Tensor:
+            for slot, port in mine.items():
+                x = value[:, None] + self._delta((layer, slot), value)
+                new = port.reading.through(self.wiring.network, x.flatten(0, 1)).unflatten(0, x.shape[:2])
+                if port.projection is not None:
+                    new = port.projection.apply(self.wiring.network, new, self._projected(layer, slot))
+                self._new[layer, slot] = new
+            return value
+
+        return read
+
+    def _putter(self, layer: int, slot: str | None) -> Change:
+        def put(value: Tensor) -> Tensor:
+            new, touched = self._new.pop((layer, slot)), self._touched((layer, slot))
+            if slot is None:
+                return torch.where(touched[:, :, None], new[:, 0].to(value.dtype), value)
+            heads = self._heads_at((layer, slot)).to(value.device)
+            if self._own_keys(layer, slot):
+                value = widened(value, group_size(self.wiring.network, layer))
+            old = value.index_select(2, heads)
+            return value.index_copy(2, heads, torch.where(touched[:, None, :, None], new.to(value.dtype), old))
+
+        return put
+
+    def _last(self, value: Tensor) -> Tensor:
+        return value + self._delta((None, None), value)[:, 0]
+
+    def _delta(self, place: Place, value: Tensor) -> Float[Tensor, "batch receiver pos d_model"]:
+        """What the receivers at a place read beside the stream."""
+        numbers = self.receivers[place]
+        total = value.new_zeros(value.shape[0], len(numbers), *value.shape[1:])
+        reads = self.cuts.receivers[numbers[0]]
+        parallel = reads.layer is not None and self.wiring.parallel[reads.layer]
+        for written in self._written.values():
+            if not comes_before(self.cuts.senders[written.numbers[0]], reads, parallel=parallel):
+                continue
+            share = self.cuts.share[:, written.numbers][:, :, numbers].to(value)
+            if self.cuts.learned or bool(share.any()):
+                total = total + self._mixed(share, written)
+        return total
+
+    def _mixed(self, share: Tensor, written: _Written) -> Tensor:
+        """The change that each receiver sees of some senders of one layer."""
+        flat = share.transpose(1, 2) @ written.change.flatten(2)
+        mixed: Tensor = flat.unflatten(2, written.change.shape[2:])
+        if written.heads is None or written.out is None:
+            return mixed
+        network = self.wiring.network
+        changed = written.heads.added(network, (written.out[:, None] + mixed).flatten(0, 1)).reshape(mixed.shape)
+        return changed - written.heads.added(network, written.out)[:, None]
+
+    def _touched(self, place: Place) -> Tensor:
+        """Of the receivers at a place, those of which an edge is cut: [row, receiver]."""
+        share = self.cuts.share[:, :, self.receivers[place]]
+        return torch.ones_like(share[:, 0], dtype=torch.bool) if self.cuts.learned else share.ne(0).any(1)
+
+    def _heads_at(self, place: Place) -> Tensor:
+        return torch.tensor([self.cuts.receivers[r].head or 0 for r in self.receivers[place]])
+
+    def _projected(self, layer: int, slot: str | None) -> Tensor:
+        """Which of the projection's heads the receivers at a place read."""
+        heads = self._heads_at((layer, slot))
+        return heads // group_size(self.wiring.network, layer) if self._own_keys(layer, slot) else heads
+
+    def _own_keys(self, layer: int, slot: str | None) -> bool:
+        """Whether these keys or values are single query heads' that share one."""
+        return slot in ("k", "v") and not self._shared(layer, slot) and group_size(self.wiring.network, layer) > 1
+
+    def _shared(self, layer: int, slot: str) -> bool:
+        return self.cuts.receivers[self.receivers[layer, slot][0]].shared
+
+    @property
+    def own_keys(self) -> bool:
+        """Whether the pass must be made under `expanded.own_keys`."""
+        return any(self._own_keys(layer, slot) for layer, slot in self.receivers if layer is not None)
+
+
+def _gathered(parts: Iterator[tuple[Sender | Receiver, int]]) -> dict[Place, list[int]]:
+    """The numbers of parts by their place."""
+    found: dict[Place, list[int]] = {}
+    for part, number in parts:
+        if isinstance(part, Receiver):
+            place: Place = (part.layer, part.slot)
+        else:
+            place = (part.layer, "write" if part.layer is None else "mlp" if part.head is None else "heads")
+        found.setdefault(place, []).append(number)
+    return found
