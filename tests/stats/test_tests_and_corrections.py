@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from assay.core.errors import DataError
-from assay.stats import bonferroni_level, holm, paired_permutation, wilson
+from assay.stats import benjamini_hochberg, bonferroni_level, holm, paired_permutation, wilson
 
 
 def test_wilson_against_its_formula() -> None:
@@ -71,3 +72,48 @@ def test_bonferroni_holds_all_intervals_together() -> None:
     assert bonferroni_level(0.95, 5) == pytest.approx(0.99)
     with pytest.raises(DataError):
         bonferroni_level(0.95, 0)
+
+
+BENJAMINI = (
+    0.0001,
+    0.0004,
+    0.0019,
+    0.0095,
+    0.0201,
+    0.0278,
+    0.0298,
+    0.0344,
+    0.0459,
+    0.3240,
+    0.4262,
+    0.5719,
+    0.6528,
+    0.7590,
+    1.0,
+)
+"""The fifteen p-values of Benjamini & Hochberg 1995, section 3.2."""
+
+
+def test_benjamini_hochberg_on_its_own_example() -> None:
+    """They find four at a rate of .05, where Bonferroni finds three."""
+    assert sum(p <= 0.05 for p in benjamini_hochberg(BENJAMINI)) == 4
+    assert sum(p <= 0.05 / 15 for p in BENJAMINI) == 3
+    assert sum(p <= 0.05 for p in benjamini_hochberg(BENJAMINI, dependent=True)) == 3
+
+
+def test_the_false_discovery_rate_is_kept() -> None:
+    """90 nulls and 10 effects: the mean share of false findings stays below .05 · .9, Holm's is lower still."""
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(200):
+        z = rng.normal(size=100) + np.where(np.arange(100) < 10, 3.5, 0)
+        adjusted = np.array(benjamini_hochberg(list(2 * stats.norm.sf(np.abs(z)))))
+        found = adjusted <= 0.05
+        shares.append(found[10:].sum() / max(1, found.sum()))
+    assert 0.02 <= np.mean(shares) <= 0.065  # expected .045, standard error .006
+
+
+def test_benjamini_hochberg_keeps_order() -> None:
+    assert benjamini_hochberg([]) == ()
+    with pytest.raises(DataError, match="between 0 and 1"):
+        benjamini_hochberg([0.5, float("nan")])

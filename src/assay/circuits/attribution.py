@@ -26,9 +26,10 @@ import xarray as xr
 
 from assay.circuits.ablation import Ablation, as_ablation
 from assay.circuits.contrast import Direction
+from assay.circuits.exact_effects import Positions
 from assay.circuits.exactness import CHECK, SEED, against_exact
 from assay.circuits.first_order import Values, checked, chunks, collected, gradients, per_part, values
-from assay.circuits.intervention import Intervention, Positions, intervene
+from assay.circuits.intervention import Intervention, intervene
 from assay.circuits.measuring import METRIC, AMetric, as_metric
 from assay.circuits.node_patching import DIRECTION, POSITIONS
 from assay.circuits.places import GRANULARITY, Granularity, Part, parts_of

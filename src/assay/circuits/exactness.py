@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from assay.circuits.approximation import FEWEST, approximation_error, sampled
-from assay.circuits.intervention import Intervention, effects
+from assay.circuits.exact_effects import effects
+from assay.circuits.intervention import Intervention
 from assay.circuits.places import Part
 from assay.core.caveats import caveat
 from assay.core.errors import SettingsError

@@ -20,7 +20,8 @@ import xarray as xr
 
 from assay.circuits.ablation import Ablation, AnyAblation, Counterfactual, as_ablation
 from assay.circuits.contrast import Direction
-from assay.circuits.intervention import Effects, Positions, effects, intervene
+from assay.circuits.exact_effects import Effects, Positions, effects
+from assay.circuits.intervention import intervene
 from assay.circuits.measuring import METRIC, AMetric, as_metric
 from assay.circuits.places import GRANULARITY, Granularity, parts_of
 from assay.core.protocols import Scores

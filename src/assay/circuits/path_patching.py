@@ -25,7 +25,8 @@ import numpy as np
 
 from assay.circuits.ablation import Ablation, as_ablation
 from assay.circuits.contrast import Direction
-from assay.circuits.intervention import Intervention, grids, intervene
+from assay.circuits.exact_effects import engine_facts, grids
+from assay.circuits.intervention import Intervention, intervene
 from assay.circuits.measuring import METRIC, AMetric, as_metric, check_gap, reading, total_fact
 from assay.circuits.node_patching import ASSUMES, DIRECTION
 from assay.circuits.places import KINDS, Part, granularity_of, parts_named
@@ -80,7 +81,7 @@ def path_patching(
         found = model.measure(path_experiment(made, group, held, readers), engine="scheduled")
         axes = [] if group[0] is EMBED else ["layer", *filter(None, [KINDS[group[0].granularity].axis])]
         change = found.data["path"].transpose(*axes, "example").values - found.data["base"].values
-        engines += [f for f in found.provenance.facts if f.startswith(("engine: ", "the schedule "))]
+        engines += engine_facts(found)
         rows |= dict(zip((p.name for p in group), made.sign * change.reshape(len(group), -1), strict=True))
     assert found is not None  # there is at least one sender
     facts = [*_facts(made, found), *dict.fromkeys(engines), _open(receivers, mediators, freeze_mlps)]

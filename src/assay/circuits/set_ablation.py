@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 
 from assay.circuits.ablation import Ablation, AnyAblation, Optimal, as_ablation
-from assay.circuits.intervention import Intervention, effects, intervene
+from assay.circuits.exact_effects import effects
+from assay.circuits.intervention import Intervention, intervene
 from assay.circuits.measuring import METRIC, AMetric, as_metric, reading
 from assay.circuits.node_patching import ABLATION, ASSUMES, CITES
 from assay.circuits.optimal import learned

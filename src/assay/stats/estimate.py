@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from assay.stats.value import Value
+
 ROUNDING = 1e-6
 """An interval narrower than this is a point: what is left is the rounding of single precision."""
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Value):
     """A number, its interval at `level`, the number of examples behind it, and how the interval was made."""
 
     value: float
@@ -49,7 +51,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class TestResult:
+class TestResult(Value):
     """A test's p-value with the statistic that it is about."""
 
     __test__ = False  # not a test class, whatever its name begins with

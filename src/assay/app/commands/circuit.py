@@ -204,5 +204,5 @@ def _prompts(model: Model, task: str | None, file: Path | None, n: int, split: s
     if (task is None) == (file is None):
         raise DataError("Say on which prompts: either --task NAME or --pairs FILE.")
     if file is not None:
-        return Pairs.from_jsonl(file, model)
+        return Pairs.from_jsonl(file).align(None if model.tokenizer is None else model)
     return make_task(task or "", n=n, split=split, seed=seed, tokenizer=model)
