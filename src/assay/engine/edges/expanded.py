@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,7 +29,7 @@ from assay.models.network import Network
 from assay.models.norms import CANNOT_RUN
 from assay.models.structure import Site
 from assay.models.taps import Direct
-from assay.models.views import Heads
+from assay.models.views import Heads, View
 
 
 def group_size(network: Network, layer: int) -> int:
@@ -40,6 +41,14 @@ def group_size(network: Network, layer: int) -> int:
 def widened(value: Tensor, size: int) -> Tensor:
     """[batch, pos, kv_head, d_head] with a copy for each query head."""
     return value.repeat_interleave(size, 2)
+
+
+def widening(site: Site, size: int) -> tuple[Change, Site]:
+    """The change that widens keys or values at a site, and the site as it is read afterwards."""
+    tap = site.tap
+    assert isinstance(tap, Direct)  # others are refused
+    wide = replace(tap, view=View((Heads(site.sizes["kv_head"] * size),)))
+    return (lambda value: widened(value, size)), replace(site, tap=wide)
 
 
 @contextmanager
@@ -96,7 +105,7 @@ def _why_not(network: Network) -> str | None:
             return f"{site} is a part of a projection that gives more than it"
         if SiteName("q_rot", site.layer) not in network.structure.sites:
             return str(network.why_not(f"L{site.layer}.q_rot"))
-    changes = [(site, _widening(group_size(network, site.layer or 0))) for site in sites]
+    changes = [(site, widening(site, group_size(network, site.layer or 0))[0]) for site in sites]
     for inputs in network.examples:
         try:
             plain = forward(network, inputs)
@@ -109,10 +118,6 @@ def _why_not(network: Network) -> str | None:
             return f"its code does not take them ({type(error).__name__}: {str(error).splitlines()[0][:100]})"
         return _difference(plain.output, wide.output)
     return "there are no example inputs to try it on"
-
-
-def _widening(size: int) -> Change:
-    return lambda value: widened(value, size)
 
 
 def _difference(plain: Tensor | None, wide: Tensor | None) -> str | None:
