@@ -51,7 +51,7 @@ class Values:
         return positions_first(site, difference)[:, :length, ..., : length if is_pattern(site) else None]
 
 
-def values(model: Model, made: Intervention, sites: Sequence[str], other: Run | None = None) -> Values:
+def values(model: Model, made: Intervention, sites: Sequence[str], *, other: Run | None = None) -> Values:
     """Own and replaced values at sites, for all examples; `other` is the run with the replaced ones, if not the
     replacement's own.
 
@@ -97,8 +97,8 @@ def gradients(
     model: Model,
     made: Intervention,
     chunk: Chunk,
-    sites: Sequence[str],
     *,
+    sites: Sequence[str],
     frozen: Sequence[str] = (),
     edits: Sequence[Edit] = (),
 ) -> dict[str, Float[Tensor, "batch pos ..."]]:
