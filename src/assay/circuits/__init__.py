@@ -25,6 +25,7 @@ from assay.circuits.baselines import (
 from assay.circuits.choosing import choose_circuit, read_circuit
 from assay.circuits.circuit import Circuit
 from assay.circuits.edge_attribution import eap, eap_ig
+from assay.circuits.edge_patching import edge_patching
 from assay.circuits.effects import mediated_effects, pairwise_interactions, self_repair, shapley_values
 from assay.circuits.evaluation import (
     circuit_completeness,
@@ -72,6 +73,7 @@ __all__ = [
     "eap",
     "eap_ig",
     "edge_baseline",
+    "edge_patching",
     "evaluate_circuit",
     "feature_alignment",
     "gradient_norms",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from assay.circuits.approximation import FEWEST, approximation_error
 from assay.circuits.graph import Graph
@@ -19,6 +20,7 @@ from assay.core.progress import listening
 from assay.core.protocols import Scores
 from assay.core.seeds import child_seed
 from assay.engine.edges.many import ManyCircuits
+from assay.engine.edges.single import cut_each, why_whole
 
 CHECK = "how many edges, drawn at random, are patched exactly to tell the error (0: none, at least 3 otherwise)"
 SEED = "which edges and examples are drawn for that"
@@ -66,7 +68,8 @@ def against_exact_edges(made: ManyCircuits, scores: Scores, sample: Sample, *, s
     if len(sample.edges) < FEWEST:
         told = caveat("estimates that were not compared with exact patching")
         return replace(scores, facts=(*scores.facts, told))
-    exact = sign * exact_effects(made, sample.edges, sample.rows.tolist())
+    with listening(None):
+        exact = sign * exact_effects(made, sample.edges, sample.rows.tolist()).values
     approximate = Scores.over_examples(
         sample.names, np.stack([sample.values[r] for r in sample.rows], 1), "approximate"
     )
@@ -75,12 +78,25 @@ def against_exact_edges(made: ManyCircuits, scores: Scores, sample: Sample, *, s
     return replace(scores, facts=(*scores.facts, where, *error.facts()))
 
 
-def exact_effects(made: ManyCircuits, edges: np.ndarray, rows: Sequence[int]) -> np.ndarray:
-    """m(clean) − m(one edge cut) of each edge on each example, [edge, example], in whole passes."""
-    whole = torch.ones(len(made.senders), len(made.receivers))
-    kept = whole[None].repeat(len(edges) + 1, 1, 1)
-    kept[torch.arange(len(edges)) + 1, torch.tensor(edges[:, 0]), torch.tensor(edges[:, 1])] = 0
+@dataclass(frozen=True)
+class Exact:
+    """m(clean) − m(one edge cut), [edge, example], and how it was computed."""
+
+    values: Float[np.ndarray, "edge example"]
+    engine: str
+
+
+def exact_effects(made: ManyCircuits, edges: np.ndarray, rows: Sequence[int] | None = None) -> Exact:
+    """The exact effect of each edge ([edge, (sender, receiver)]) on each example, or on some of them."""
+    allowed = torch.ones(1, len(made.senders), len(made.receivers))
     with listening(None):
-        (values,) = made.measure(kept, rows=rows).values()
-    found: np.ndarray = values[:1] - values[1:]
-    return found
+        whole = next(iter(made.measure(allowed, rows=rows).values()))
+    why = why_whole(made)
+    if why is None:
+        return Exact(
+            whole - cut_each(made, [(int(s), int(r)) for s, r in edges], rows=rows), "scheduled: each from its layer on"
+        )
+    kept = allowed.repeat(len(edges), 1, 1)
+    kept[torch.arange(len(edges)), torch.tensor(edges[:, 0]), torch.tensor(edges[:, 1])] = 0
+    values = next(iter(made.measure(kept, rows=rows).values()))
+    return Exact(whole - values, f"whole passes: {why}")

@@ -11,7 +11,7 @@ Where a model's code can't take wider keys, that shows in one trial, whose reaso
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ from assay.core.errors import SiteError
 from assay.core.sites import SiteName
 from assay.engine.hooks import Change
 from assay.engine.passes import forward
-from assay.models.attention import IMPLEMENTATION, attending, native_functions, using
+from assay.models.attention import IMPLEMENTATION, Attend, attending, native_functions, using
 from assay.models.network import Network
 from assay.models.norms import CANNOT_RUN
 from assay.models.structure import Site
@@ -51,16 +51,14 @@ def widening(site: Site, size: int) -> tuple[Change, Site]:
     return (lambda value: widened(value, size)), replace(site, tap=wide)
 
 
-@contextmanager
-def own_keys(network: Network) -> Iterator[None]:
-    """In this context attention takes keys and values of as many heads as there are queries, beside its usual ones."""
+def parting(network: Network, function: Callable[[nn.Module], Attend]) -> Attend:
+    """Attention that takes keys and values of as many heads as there are queries, beside its usual ones."""
     shared = {}
     for site in network.structure.sites.values():
         if site.name.name == "k" and site.name.stack is None and site.layer is not None:
             attention = network.structure.sites.get(SiteName("q_rot", site.layer))
             if attention is not None:
                 shared[id(network.modules[attention.tap.port.module])] = site.sizes["kv_head"]
-    function = native_functions(network.holders)
 
     def attend(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **rest: Any
@@ -76,6 +74,13 @@ def own_keys(network: Network) -> Iterator[None]:
             found.append(out[:, :, member::size])
         return torch.stack(found, 3).flatten(2, 3), None
 
+    return attend
+
+
+@contextmanager
+def own_keys(network: Network) -> Iterator[None]:
+    """In this context attention takes keys and values of their own for query heads that share them."""
+    attend = parting(network, native_functions(network.holders))
     with using(network.holders, IMPLEMENTATION), attending(attend):
         yield
 
