@@ -35,6 +35,8 @@ class Call:
     """Settings and earlier results."""
     seconds: float
     held: Callable[[], Any] = field(repr=False)
+    claim: str | None = None
+    """What kind of claim the method declares."""
 
     @property
     def model(self) -> Any:
@@ -44,7 +46,7 @@ class Call:
             SettingsError: it is no longer in memory.
         """
         found = self.held()
-        if found is None:
+        if found is None and isinstance(self.held, weakref.ref):
             raise SettingsError(f"The model that {self.name} was called with is gone: keep it, or give it as model=.")
         return found
 
@@ -57,7 +59,7 @@ class Call:
         return type(None), ()  # a copy, or what goes to another process, forgets
 
 
-def remembering(function: F, name: str) -> F:
+def remembering(function: F, *, claim: str | None = None) -> F:
     """The function, whose results remember their call."""
     order = list(signature(function).parameters)
 
@@ -68,7 +70,7 @@ def remembering(function: F, name: str) -> F:
         seconds = perf_counter() - began
         every = dict(zip(order, arguments, strict=False)) | named
         model, data = every.pop(order[0]), every.pop(order[1])
-        _remember(value, Call(name, function, data, every, seconds, _holding(model)))
+        _remember(value, Call(function.__name__, function, data, every, seconds, _holding(model), claim))
         return value
 
     return cast(F, called)

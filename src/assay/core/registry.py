@@ -104,7 +104,7 @@ def method(
     card = Card(gives, (cites,) if isinstance(cites, str) else tuple(cites), cost, assumes, fails_when, claim)
 
     def register(plain: F) -> F:
-        function = remembering(plain, plain.__name__)
+        function = remembering(plain, claim=claim)
         described = _describe(function, card)
         known = _REGISTRY.get(described.name)
         if known is not None and known.function.__module__ != function.__module__:

@@ -41,7 +41,7 @@ class Cells:
         """The mean of each cell over all examples, or over those that are drawn."""
         if self.rows is None or drawn is None:
             return self.values
-        return np.asarray(self.rows @ (np.bincount(drawn, minlength=self.rows.shape[1]) / len(drawn)))
+        return np.asarray(self.rows @ np.bincount(drawn, minlength=self.rows.shape[1]).astype(float) / len(drawn))
 
     def only(self, names: Iterable[str]) -> Cells:
         """The cells of these names, in their order.
@@ -77,7 +77,7 @@ def cells_of(value: Any, variable: str | None = None) -> Cells:
         case Result():
             found = _of_result(value, value.names[0] if variable is None else variable)
         case _:
-            raise SettingsError(f"Scores and results can be compared with controls, not a {type(value).__name__}.")
+            raise SettingsError(f"Scores and results can be compared with controls, not {type(value).__name__}.")
     numbers = [name for name, number in zip(found.names, found.values, strict=True) if not np.isnan(number)]
     if not numbers:
         raise SettingsError("All numbers are NaN: there is nothing to compare.")

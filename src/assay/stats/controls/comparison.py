@@ -139,7 +139,7 @@ def _made(
         runs = asking.options.get("seeds", 1) if again else asking.options.get("draws", 20)
         runs = runs if control.varies else 1
         cost = runs * asking.call.seconds if again and asking.call is not None else 0.0
-        if spent + cost > asking.options.get("budget", float("inf")):
+        if cost and spent + cost > asking.options.get("budget", float("inf")):
             skipped.append(
                 (control.name, f"about {cost:.0f} s more than the controls' time of {asking.options['budget']:g} s")
             )

@@ -19,7 +19,6 @@ from typing import Literal, get_args
 from assay.core.calls import Call
 from assay.core.errors import SettingsError, nearest
 from assay.core.protocols import Scores
-from assay.core.registry import methods
 
 Claim = Literal["localisation", "representation", "steering", "feature", "monitor", "training data"]
 
@@ -48,9 +47,7 @@ def controls_for(claim: str) -> tuple[str, ...]:
 
 def claim_of(value: object, call: Call | None) -> Claim | None:
     """What kind of claim a result makes: what its method declares, or localisation for Scores."""
-    method = methods().get(call.name) if call is not None else None
-    declared = None if method is None else method.card.claim
     for known in DEFAULTS:
-        if known == declared:
+        if call is not None and call.claim == known:
             return known
     return "localisation" if isinstance(value, Scores) else None

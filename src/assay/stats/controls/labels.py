@@ -35,7 +35,7 @@ def shuffled_labels(data: Any, *, seed: int) -> Any:
         return _pairs(data, seed)
     names = {field.name for field in fields(data)} if is_dataclass(data) and not isinstance(data, type) else set()
     if "labels" not in names:
-        raise SettingsError(f"a {type(data).__name__} has no labels to shuffle")
+        raise SettingsError(f"data of type {type(data).__name__} have no labels to shuffle")
     labels = list(data.labels)
     order = random.Random(seed).sample(range(len(labels)), len(labels))
     return replace(data, labels=type(data.labels)(labels[i] for i in order))

@@ -99,7 +99,7 @@ def instructed(data: Any, instruction: str, model: Any = None) -> Any:
         return plain if data.tokens is None else plain.align(model)
     names = {field.name for field in fields(data)} if is_dataclass(data) and not isinstance(data, type) else set()
     if "texts" not in names:
-        raise SettingsError(f"a {type(data).__name__} has no texts to put words before")
+        raise SettingsError(f"data of type {type(data).__name__} have no texts to put words before")
     return replace(data, texts=type(data.texts)(before + text for text in data.texts))
 
 

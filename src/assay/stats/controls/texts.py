@@ -56,7 +56,7 @@ def labelled(data: Any) -> Labelled:
         return _of_labels(data) or _of_answers(data)
     texts, labels = getattr(data, "texts", None), getattr(data, "labels", None)
     if texts is None or labels is None or len(texts) != len(labels):
-        raise SettingsError(f"a {type(data).__name__} has no texts with a label each")
+        raise SettingsError(f"data of type {type(data).__name__} have no texts with a label each")
     every = tuple(dict.fromkeys(labels))
     return Labelled(tuple(texts), tuple(labels), (every,) * len(labels), tuple(range(len(labels))))
 
