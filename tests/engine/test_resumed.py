@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.conformance.zoo import build
 from tests.tiny_pairs import pairs_of_ids
 from torch import nn
 
@@ -121,3 +122,18 @@ def test_a_place_must_be_one_writable_site_and_there_must_be_logits(llama: Model
     model = load(native, inputs={"input": torch.randn(2, 1, 5)})
     with pytest.raises(ExperimentError, match="name the site that is read"):
         resumed(model.network, {"input": torch.randn(2, 1, 5)}, {}, place=edit.patch("native:0:out", source="s"))
+
+
+@pytest.mark.parametrize("which", ["gemma2", "mixtral", "falcon", "qwen3", "mamba", "gpt_neox"])
+def test_other_architectures_are_skipped_in_the_same_way(which: str) -> None:
+    native, _ = build(which)
+    model = load(native.eval())
+    ids, other = [[1, 5, 7, 9], [2, 6, 8, 3]], [[4, 5, 3, 9], [2, 1, 8, 7]]
+    place = edit.patch("L0.resid_post", source="other", pos=2)
+    batch = resumed(model.network, ids, {"other": other}, place=place)[0]
+    wanted = model.run(ids, edits=place, sources={"other": other}).logits[:, -1]
+    with torch.no_grad():
+        found = batch.read(batch.sources["other"])
+    # single precision: the plain run unembeds every position, a resumed one the last
+    assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert any(".0" in path for path in batch._done)
