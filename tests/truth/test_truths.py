@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 import torch
+from tests.truth import checks
 from tests.truth.exact import Parts, logit_diffs, without
 
 from assay.core.errors import DataError
@@ -17,8 +18,6 @@ from assay.training.planted import NAMES, Situation, situation
 from assay.training.planted.situation import VARYING
 
 ABLATIONS = ("zero", *VARYING)
-SHOWS = 0.05
-"""The least that an edge of a circuit moves the logit difference, as a share of the whole effect; the weakest here is 0.1."""
 EXACT = 1e-9
 """Double precision, a few layers."""
 
@@ -29,12 +28,6 @@ every_ablation = pytest.mark.parametrize("ablation", ABLATIONS)
 @cache
 def made(name: str) -> Situation:
     return situation(name, seed=0, n=8)
-
-
-def effect(situation: Situation, ablation: str) -> float:
-    """What there is to lose: everything against nothing kept."""
-    whole, nothing = logit_diffs(situation, [Parts.of(situation.model.native).edges, ()], ablation)
-    return float((whole - nothing).abs().mean())
 
 
 @every_situation
@@ -64,47 +57,24 @@ def test_the_model_does_the_task_on_every_pair(name: str) -> None:
 @every_ablation
 @every_situation
 def test_the_circuit_alone_is_enough(name: str, ablation: str) -> None:
-    planted = made(name)
-    whole, kept = logit_diffs(planted, [Parts.of(planted.model.native).edges, planted.truth(ablation).edges], ablation)
-    assert float((whole - kept).abs().mean()) <= planted.tolerance * effect(planted, ablation)
+    checks.the_circuit_alone_is_enough(made(name), ablation)
 
 
 @every_ablation
 @every_situation
 def test_an_edge_outside_does_nothing(name: str, ablation: str) -> None:
-    planted = made(name)
-    outside = sorted(set(Parts.of(planted.model.native).edges) - planted.truth(ablation).edges)
-    whole = logit_diffs(planted, [Parts.of(planted.model.native).edges], ablation)
-    moved = (without(planted, [[edge] for edge in outside], ablation) - whole).abs().mean(1)
-    assert float(moved.max()) <= planted.tolerance * effect(planted, ablation)
+    checks.an_edge_outside_does_nothing(made(name), ablation)
 
 
 @every_ablation
 @every_situation
 def test_every_edge_of_the_circuit_does_something(name: str, ablation: str) -> None:
-    planted, least = made(name), SHOWS * effect(made(name), ablation)
-    edges = sorted(planted.truth(ablation).edges)
-    whole = logit_diffs(planted, [Parts.of(planted.model.native).edges], ablation)
-    alone = (without(planted, [[edge] for edge in edges], ablation) - whole).abs().mean(1)
-    silent = [edge for edge, moved in zip(edges, alone, strict=True) if float(moved) < least]
-    for edge in silent:
-        groups = [group & planted.truth(ablation).edges for group in planted.redundant if edge in group]
-        assert groups, f"{edge} does nothing by itself, and no group has it"
-        after = without(planted, [*groups, *(group - {edge} for group in groups)], ablation)
-        moved = (after[: len(groups)] - after[len(groups) :]).abs().mean(1)
-        assert float(moved.max()) >= least, f"{edge} does nothing even where its group is gone"
-    if not planted.redundant:
-        assert not silent
+    checks.every_edge_does_something(made(name), ablation)
 
 
 @every_situation
 def test_a_smaller_circuit_is_not_enough(name: str) -> None:
-    """Under the counterfactual: without any one edge, the rest of the circuit alone falls short."""
-    planted, ablation = made(name), "counterfactual"
-    edges = sorted(planted.truth(ablation).edges - frozenset().union(*planted.redundant))
-    whole = logit_diffs(planted, [planted.truth(ablation).edges], ablation)
-    moved = (without(planted, [[edge] for edge in edges], ablation, kept=planted.truth(ablation).edges) - whole).abs()
-    assert float(moved.mean(1).min()) >= SHOWS * effect(planted, ablation)
+    checks.a_smaller_circuit_is_not_enough(made(name))
 
 
 @pytest.mark.parametrize("name", ["reverse", "fraction of previous", "sort", "indirect object"])
@@ -116,7 +86,7 @@ def test_one_program_has_two_truths(name: str) -> None:
     positional = sorted(zero - other)
     whole = logit_diffs(planted, [Parts.of(planted.model.native).edges], "zero")
     under = {a: (without(planted, [positional], a) - whole).abs().mean() for a in ABLATIONS}
-    assert float(under["zero"]) > SHOWS * effect(planted, "zero")
+    assert float(under["zero"]) > checks.SHOWS * checks.effect(planted, "zero")
     assert max(float(under[a]) for a in VARYING) < EXACT
 
 

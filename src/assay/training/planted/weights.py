@@ -7,7 +7,7 @@ small one). The whole stream is turned by a random rotation at the end, so nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -37,16 +37,39 @@ def plant(wiring: Wiring, *, seed: int, heads: int = 3, spare_neurons: int = 4, 
     needed = max((head.index + 1 for head in wiring.heads), default=0)
     if needed > heads:
         raise DataError(f"This wiring needs {needed} heads in a layer; {heads} were allowed.")
-    made = _Weights(wiring, heads, spare_neurons if wiring.neurons else 0, torch.Generator().manual_seed(seed))
-    torch.manual_seed(seed)
-    model = load(PlainTransformer(made.config()).double().eval().requires_grad_(False))
+    made = Weights(wiring, heads, spare_neurons if wiring.neurons else 0, torch.Generator().manual_seed(seed))
+    return holding(made.config(), turned(made.state(background), seed), seed)
+
+
+def holding(config: PlainConfig, state: Mapping[str, Tensor], seed: int) -> Model:
+    """A model with these weights, whose sites were found on random ones."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        native = PlainTransformer(config)
+    model = load(native.double().eval().requires_grad_(False))
     _ = model.network.norms  # found by what modules do, so before the circuit is written
     with torch.no_grad():
-        model.native.load_state_dict(made.state(background))
+        model.native.load_state_dict({name: weight.double() for name, weight in state.items()})
     return model
 
 
-class _Weights:
+def turned(state: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """The same network with its residual stream turned by a random rotation."""
+    width = state["embed.weight"].shape[1]
+    random = torch.Generator().manual_seed(seed)
+    turn, _ = torch.linalg.qr(torch.randn(width, width, generator=random, dtype=torch.float64))
+
+    def moved(name: str, weight: Tensor) -> Tensor:
+        if name.endswith("up.bias"):
+            return weight
+        writes = name.endswith(("o_proj.weight", "down.weight"))
+        found: Tensor = turn.T @ weight if writes else weight @ turn
+        return found
+
+    return {name: moved(name, weight.double()) for name, weight in state.items()}
+
+
+class Weights:
     """The tensors of a wiring."""
 
     def __init__(self, wiring: Wiring, heads: int, spare: int, random: torch.Generator) -> None:
@@ -72,21 +95,20 @@ class _Weights:
         )  # fmt: skip
 
     def state(self, background: float) -> dict[str, Tensor]:
-        """All parameters by name, in the turned stream."""
-        turn, _ = torch.linalg.qr(self._noise(self.width, self.width, scale=1.0))
+        """All parameters by name."""
         state = {
-            "embed.weight": self._read(self.wiring.embedding, self.wiring.vocabulary) @ turn,
-            "positions.weight": self._read(self.wiring.positions, self.positions) @ turn,
-            "unembed.weight": self._columns(self.wiring.unembedding, self.wiring.vocabulary).T @ turn,
+            "embed.weight": self._read(self.wiring.embedding, self.wiring.vocabulary),
+            "positions.weight": self._read(self.wiring.positions, self.positions),
+            "unembed.weight": self._columns(self.wiring.unembedding, self.wiring.vocabulary).T,
         }
         for layer in range(self.wiring.depth):
             at = f"layers.{layer}"
             for name, weight in self._attention(layer, background).items():
-                state[f"{at}.attn.{name}_proj.weight"] = turn.T @ weight if name == "o" else weight @ turn
+                state[f"{at}.attn.{name}_proj.weight"] = weight
             if self.d_mlp:
                 up, bias, down, shift = self._mlp(layer)
-                state |= {f"{at}.mlp.up.weight": up @ turn, f"{at}.mlp.up.bias": bias}
-                state |= {f"{at}.mlp.down.weight": turn.T @ down, f"{at}.mlp.down.bias": shift @ turn}
+                state |= {f"{at}.mlp.up.weight": up, f"{at}.mlp.up.bias": bias}
+                state |= {f"{at}.mlp.down.weight": down, f"{at}.mlp.down.bias": shift}
         return state
 
     def _attention(self, layer: int, background: float) -> dict[str, Tensor]:
