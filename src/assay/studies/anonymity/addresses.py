@@ -6,18 +6,29 @@ import re
 from collections.abc import Iterator
 
 from assay.studies.anonymity.match import CERTAIN, LIKELY, POSSIBLE, Match
+from assay.studies.anonymity.nearby import near
 from assay.studies.anonymity.piece import Role
 
-_MAIL = re.compile(
+_MAIL = near(
     r"(?<![\w.+{}/@-])(?P<local>[A-Za-z0-9][\w.+-]{0,63})(?P<at>@|\s?(?:\[at\]|\(at\)"
     r"|\\@)\s?)(?P<host>(?:[A-Za-z0-9-]+(?:\.|\s?\[dot\]\s?|\s?\(dot\)\s?)){1,6}"
-    r"(?P<tld>[A-Za-z]{2,12}))(?![\w-])"
+    r"(?P<tld>[A-Za-z]{2,12}))(?![\w-])",
+    "@|[at]|(at)",
+    before=72,
+    after=150,
 )
-_SPELLED = re.compile(
-    r"\b[a-z][\w.-]+ at (?:[a-z0-9-]+ dot ){1,4}(?:edu|com|org|net|ac|de|fr|uk|ch|ca|cn|jp|kr|in|it|nl|io|ai)\b", re.I
+_SPELLED = near(
+    r"\b[a-z][\w.-]+ at (?:[a-z0-9-]+ dot ){1,4}(?:edu|com|org|net|ac|de|fr|uk|ch|ca|cn|jp|kr|in|it|nl|io|ai)\b",
+    " at ",
+    before=64,
+    after=110,
+    flags=re.I,
 )
-_GROUP = re.compile(
-    r"\\?\{(?P<locals>[\w.+-]+(?:\s*[,;|]\s*[\w.+-]+)*)\\?\}\s?\\?@\s?(?P<host>(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,12})"
+_GROUP = near(
+    r"\\?\{(?P<locals>[\w.+-]+(?:\s*[,;|]\s*[\w.+-]+)*)\\?\}\s?\\?@\s?(?P<host>(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,12})",
+    "@",
+    before=240,
+    after=80,
 )
 _NOBODY = re.compile(
     r"(?:^|[.@])(?:example\.(?:com|org|net|edu)|[\w-]+\.example|test|invalid|localhost|users\.noreply\.github\.com"
@@ -36,10 +47,13 @@ _BINARY_ENDS = frozenset((
     "eu", "se", "dk", "no", "fi", "pl", "es", "at", "be", "au", "us", "il",
 ))  # fmt: skip
 _ORCID = re.compile(r"(?<![\w-])\d{4}-\d{4}-\d{4}-\d{3}[\dX](?![\w-])")
-_KEY = re.compile(
+_KEY = near(
     r"(?<![\w-])(?:hf_[A-Za-z]{30,40}|gh[pousr]_\w{36,40}|github_pat_\w{40,90}|sk-(?:ant-|proj-)?[\w-]{32,160}"
     r"|AKIA[A-Z0-9]{16}"
-    r"|AIza[\w-]{35}|xox[abp]-[\w-]{20,80})(?![\w-])"
+    r"|AIza[\w-]{35}|xox[abp]-[\w-]{20,80})(?![\w-])",
+    "hf_|gho_|ghp_|ghu_|ghs_|ghr_|github_pat_|sk-|akia|aiza|xox",
+    before=1,
+    after=180,
 )
 
 

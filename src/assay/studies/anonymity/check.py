@@ -10,18 +10,19 @@ Cost: linear in the bytes; about a second for a megabyte of text, PDFs a tenth o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from assay.studies.anonymity.allowed import Allowed
 from assay.studies.anonymity.finding import ADVICE, Certainty, Finding, Report
 from assay.studies.anonymity.match import Match
 from assay.studies.anonymity.names import Names
-from assay.studies.anonymity.piece import Found, Limits, Piece, Role, Unread
+from assay.studies.anonymity.piece import Found, Item, Limits, Piece, Role, Unread
 from assay.studies.anonymity.readers import read
+from assay.studies.anonymity.readers.git import read_loose_objects
 from assay.studies.anonymity.readers.pack import blob_sha
 from assay.studies.anonymity.search import search
-from assay.studies.anonymity.walk import walk
+from assay.studies.anonymity.walk import Loose, walk
 
 _GIT_ADVICE = ("Submit an export without history: git archive HEAD.", "/.git/")
 MOST = 40
@@ -32,6 +33,9 @@ def check_path(path: Path, names: Names, *, allowed: Allowed | None = None, ever
     """Check a file or a folder. With `everything`, also folders that tools make, such as .venv."""
     look = _Look(names, allowed or Allowed(), Limits())
     for step in walk(path, look.limits, everything=everything):
+        if isinstance(step.item, Loose):
+            look.items(step.name, read_loose_objects(step.item.objects, look.limits), depth=0)
+            continue
         if isinstance(step.item, bytes):
             look.file(step.name, step.item, notice=step.notice)
         elif isinstance(step.item, Unread):
@@ -62,20 +66,25 @@ class _Look:
     links: dict[str, None] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     files: int = 0
-    bytes: int = 0
+    size: int = 0
     passed: int = 0
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    repeats: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     """Hashes of contents that were looked at, as git names them: a version that lies in the folder is not told again."""
 
     def file(self, name: str, data: bytes, *, depth: int = 0, notice: str = "") -> None:
         """Look into one file, and into the files inside it."""
         self.files += 1
-        self.bytes += len(data)
+        self.size += len(data)
         self.known.add(blob_sha(data))
         if notice:
             self.unread(name, Unread(notice))
-        for item in read(data, PurePosixPath(name), self.limits):
+        self.items(name, read(data, PurePosixPath(name), self.limits), depth=depth)
+
+    def items(self, name: str, items: Iterable[Item], *, depth: int) -> None:
+        """Look at what a reader gives."""
+        for item in items:
             if isinstance(item, Piece):
                 self.piece(name, item)
             elif isinstance(item, Found):
@@ -111,6 +120,9 @@ class _Look:
             self.passed += 1
             return
         key = (file, place, kind, text)
+        if (at := f"/{file}".find("/.git/")) >= 0:  # a history repeats: the first place is told
+            key = (file[:at], "", kind, text)
+            self.repeats[key] = self.repeats.get(key, 0) + 1
         count = self.counts.get((file, kind), 0)
         known = self.findings.get(key)
         if known is None:
@@ -118,16 +130,22 @@ class _Look:
         if known is None and count >= MOST:
             more = f"and {count + 1 - MOST} more"
             self.findings[file, "…", kind, ""] = Finding(file, "…", kind, more, certainty, _advice(file, kind))
-        elif known is None or known.certainty < certainty:
+        elif known is None or (known.certainty < certainty and "/.git/" not in f"/{file}"):
             self.findings[key] = Finding(file, place, kind, text, certainty, _advice(file, kind))
 
     def report(self) -> Report:
         """All of it, the surest first within each file."""
-        order = {file: i for i, file in enumerate(dict.fromkeys(each.file for each in self.findings.values()))}
-        found = sorted(self.findings.values(), key=lambda each: (order[each.file], -each.certainty))
+        told = [_with_count(each, self.repeats.get(key, 1)) for key, each in self.findings.items()]
+        order = {file: i for i, file in enumerate(dict.fromkeys(each.file for each in told))}
+        found = sorted(told, key=lambda each: (order[each.file], -each.certainty))
         return Report(
-            tuple(found), tuple(self.links), tuple(self.left_out), self.files, self.bytes, self.passed, len(self.names)
+            tuple(found), tuple(self.links), tuple(self.left_out), self.files, self.size, self.passed, len(self.names)
         )
+
+
+def _with_count(finding: Finding, times: int) -> Finding:
+    more = "" if times == 1 else f" and {times - 1} more place{'s' if times > 2 else ''} in this history"
+    return replace(finding, place=finding.place + more)
 
 
 def _advice(file: str, kind: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from assay.studies.anonymity.machine import somebody
 from assay.studies.anonymity.match import LIKELY, POSSIBLE, Match
+from assay.studies.anonymity.nearby import near
 from assay.studies.anonymity.piece import Role
 
 _NOBODY = re.compile(
@@ -25,28 +26,40 @@ _TOOLS = re.compile(
     r"|reportlab|gradio)\b",
     re.I,
 )
-_LINES = re.compile(
+_LINES = near(
     r"^[ \t>#%*/;!<'\"-]{0,12}(?:@|__)?(?P<key>authors?|author_name|author_email|created by|written by"
     r"|maintainers?|maintained by|contact(?: person)?|"
     r"corresponding author|prepared by|developed by|modified by|last modified by|principal investigators?"
     r"|advisors?|supervisors?|"
     r"owner|given-names|family-names|affiliations?|institutions?)(?:__)?[\"']?[ \t]*[:=][ \t]*(?P<value>[^\n]{2,120})",
-    re.I | re.M,
+    "author|ed by|ed_by|maintainer|contact|principal inv|advisor|supervisor|owner|-names|affiliation|institution",
+    before=40,
+    after=180,
+    flags=re.I | re.M,
 )
-_SIGNED = re.compile(
+_SIGNED = near(
     r"\b(?:implemented|written|created|developed|contributed|maintained|provided|collected"
-    r"|annotated)\s+by\s+(?P<value>[A-Z][\w'-]+ (?:[A-Z]\.? )?[A-Z][\w'-]+)(?!\w)"
+    r"|annotated)\s+by\s+(?P<value>[A-Z][\w'-]+ (?:[A-Z]\.? )?[A-Z][\w'-]+)(?!\w)",
+    " by ",
+    before=16,
+    after=80,
 )
-_AUTHORS = re.compile(
+_AUTHORS = near(
     r"^(?:#{1,4}\s*|\\section\*?\{)(?:authors?|contact|team|contributors"
     r"|maintainers)\W*\n+(?P<value>(?:[^\n#\\]+\n?){1,6})",
-    re.I | re.M,
+    "author|contact|team|contributors|maintainers",
+    before=16,
+    after=700,
+    flags=re.I | re.M,
 )
-_PROJECT = re.compile(r"\bauthors\s*=\s*\[(?P<value>[^\]]{4,400})\]")
-_COPYRIGHT = re.compile(
+_PROJECT = near(r"\bauthors\s*=\s*\[(?P<value>[^\]]{4,400})\]", "authors", before=1, after=460)
+_COPYRIGHT = near(
     r"(?:\bcopyright\b|©|\(c\) (?=\d{4}))[ \t]*(?:\(c\)|©)?[ \t:]*(?:(?:19"
     r"|20)\d\d[\s,–-]*)*(?:by\s+)?(?P<value>[A-Z][^\n.,;:*\"'<>\\{}]{3,60})",
-    re.I,
+    "copyright|©|(c)",
+    before=1,
+    after=120,
+    flags=re.I,
 )
 _HOLDERS = re.compile(
     r"^(?:holders?|owners?|notice|laws?|and|the|is|or|license\w*|protect\w*|info\w*|interest\w*|statement\w*|year"
@@ -108,7 +121,7 @@ def names_somebody(value: str) -> bool:
 
 _JSON_PEOPLE = re.compile(
     r"^(?:authors?|creators?|maintainers?|author_name|contributors?|owner_name|full_?name|last_?modified_?by"
-    r"|artist|annotators?)$",
+    r"|display_?name|artist|annotators?)$",
     re.I,
 )
 _JSON_ACCOUNTS = re.compile(

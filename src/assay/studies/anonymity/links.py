@@ -9,49 +9,68 @@ from __future__ import annotations
 
 import re
 
+from assay.studies.anonymity.finding import Certainty
 from assay.studies.anonymity.lists import listed
 from assay.studies.anonymity.machine import somebody
 from assay.studies.anonymity.match import CERTAIN, LIKELY, POSSIBLE, Match
+from assay.studies.anonymity.nearby import near
 from assay.studies.anonymity.piece import Role
 
 KNOWN = listed("projects")
 """Accounts of projects that everybody uses."""
 
-_OWNED = re.compile(
+_OWNED = near(
     r"(?P<hub>github\.com|raw\.githubusercontent\.com|gist\.github\.com|gitlab\.(?:com|[\w-]+\.\w+)|bitbucket\.org"
     r"|codeberg\.org|"
     r"huggingface\.co(?:/(?:datasets|spaces))?|hf\.co(?:/(?:datasets|spaces))?|(?:www\.)?kaggle\.com"
     r"|hub\.docker\.com/r|zenodo\.org/records?|osf\.io|"
     r"replicate\.com|colab\.research\.google\.com/github|mybinder\.org/v2/gh|img\.shields\.io/github/\w+"
-    r"|git\.[\w.-]+)[/:](?P<owner>[A-Za-z0-9][\w.-]*)(?P<rest>/[\w.-]+)?"
+    r"|git\.[\w.-]+)[/:](?P<owner>[A-Za-z0-9][\w.-]*)(?P<rest>/[\w.-]+)?",
+    "github|gitlab.|bitbucket.org|codeberg.org|huggingface.co|hf.co|kaggle.com|hub.docker|zenodo.org|osf.io"
+    "|replicate.com|mybinder.org|shields.io/|git.",
+    before=32,
+    after=200,
 )
-_PAGES = re.compile(
+_PAGES = near(
     r"(?<![\w-])(?P<owner>[A-Za-z0-9][\w-]*)\.(?:github|gitlab)\.io\b|(?:https?://"
-    r"|www\.)[\w.-]+/~(?P<tilde>[A-Za-z][\w.-]+)"
+    r"|www\.)[\w.-]+/~(?P<tilde>[A-Za-z][\w.-]+)",
+    ".github.io|.gitlab.io|/~",
+    before=80,
+    after=80,
 )
-_WANDB = re.compile(r"(?:api\.)?wandb\.ai/(?P<owner>[A-Za-z0-9][\w.-]*)")
-_SHARED = re.compile(
+_WANDB = near(r"(?:api\.)?wandb\.ai/(?P<owner>[A-Za-z0-9][\w.-]*)", "wandb.ai/", before=6, after=100)
+_SHARED = near(
     r"(?:git\.|www\.)?overleaf\.com/(?:project/|read/|\d*)?[a-z0-9]{10,}|(?:docs|drive"
     r"|sites)\.google\.com/[\w/.?=&#@~%-]{8,}"
     r"|colab\.research\.google\.com/drive/[\w-]{10,}|(?:www\.)?dropbox\.com/[\w/.?=&-]{6,}|(?:1drv\.ms"
     r"|[\w-]+\.sharepoint\.com|app\.box\.com)/[\w/.?=&-]{4,}"
-    r"|(?:[\w-]+\.)?notion\.(?:so|site)/[\w/-]{8,}|[\w-]+\.slack\.com\b|discord\.gg/\w+|forms\.gle/\w+"
+    r"|(?:[\w-]+\.)?notion\.(?:so|site)/[\w/-]{8,}|[\w-]+\.slack\.com\b|discord\.gg/\w+|forms\.gle/\w+",
+    "overleaf.com|google.com/|dropbox.com|1drv.ms|sharepoint.com|app.box.com|notion.|slack.com|discord.gg|forms.gle",
+    before=50,
+    after=300,
 )
-_PROFILE = re.compile(
+_PROFILE = near(
     r"(?:www\.)?linkedin\.com/in/[\w-]+|(?:twitter|x)\.com/(?!intent|share|home|search)\w{2,}"
     r"|scholar\.google\.[\w.]+/citations\?[\w=&;-]*user=[\w-]+"
     r"|openreview\.net/profile\?id=[\w~-]+|(?:www\.)?semanticscholar\.org/author/[\w/-]+|dblp\.org/pid/[\w/-]+"
     r"|(?:www\.)?researchgate\.net/profile/[\w-]+"
-    r"|orcid\.org/[\dX-]{19}|bsky\.app/profile/[\w.-]+"
+    r"|orcid\.org/[\dX-]{19}|bsky\.app/profile/[\w.-]+",
+    "linkedin.com/in|twitter.com/|x.com/|scholar.google|openreview.net/profile|semanticscholar.org/author"
+    "|dblp.org/pid|researchgate.net/profile|orcid.org/|bsky.app/profile",
+    before=6,
+    after=200,
 )
-_CALLS = re.compile(
+_CALLS = near(
     r"(?:push_to_hub|create_repo|upload_folder|upload_file"
     r"|upload_large_folder)\([^)]{0,80}?[\"'](?P<a>[\w.-]+)/[\w.-]+[\"']"
     r"|hub_model_id\s*[=:]\s*[\"']?(?P<b>[\w.-]+)/|(?:wandb\.(?:init|login|Api)\([^)]{0,200}?"
     r"|^\s*(?:--)?(?:wandb[_-])?)entity[\"']?\s*[=:]\s*[\"']?(?P<c>[A-Za-z][\w.-]+)"
     r"|--entity[= ](?P<d>[A-Za-z][\w.-]+)|(?:hub[_-]user(?:name)?|hf[_-]user(?:name)?"
     r"|github[_-]user(?:name)?)[\"']?\s*[=:]\s*[\"']?(?P<e>[A-Za-z][\w.-]+)",
-    re.M,
+    "push_to_hub|create_repo|upload_|hub_model_id|entity|hub_user|hub-user|hf_user|hf-user|github_user|github-user",
+    before=240,
+    after=300,
+    flags=re.M,
 )
 _OURS = re.compile(
     r"\b(?:our|we|my)\b[^.!?]{0,120}$|(?:code|data|datasets?|models?|weights|checkpoints|website|page|demo"
@@ -119,10 +138,10 @@ def _owned(text: str, match: re.Match[str], role: Role, into: tuple[list[Match],
     if (certainty := _own(text, match.start(), role)) is not None:
         into[0].append(Match("hub link", *match.span("owner"), certainty))
     else:
-        into[1].append(match[0])
+        into[1].append(match[0].rstrip("."))
 
 
-def _own(text: str, at: int, role: Role) -> int | None:
+def _own(text: str, at: int, role: Role) -> Certainty | None:
     """How certain it is that the link at a place is the authors' own; None for others' work."""
     if role is Role.OWN_LINK:
         return CERTAIN

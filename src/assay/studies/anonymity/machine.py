@@ -7,43 +7,66 @@ from collections.abc import Iterator
 
 from assay.studies.anonymity.lists import listed
 from assay.studies.anonymity.match import CERTAIN, LIKELY, POSSIBLE, Match
+from assay.studies.anonymity.nearby import near
 from assay.studies.anonymity.piece import Role
 
 NOBODY = listed("nobody")
 """User names that belong to a machine, a service or an example."""
 
 _SLASH = r"(?:\\{1,4}|/)"
-_HOMES = re.compile(
+_HOMES = near(
     r"(?<![\w.~-])(?P<root>/(?:mnt/|net/|nfs/|export/|var/)?home\d?/(?:users?/|staff/|students?/|grad/)?|/Users/|/u/|"
     r"/(?:scratch|gscratch|lustre|gpfs|fsx|nfs|raid|ssd|datasets?|netscratch|checkpoint)/(?:home/|users?/|projects?/)?|"
     r"/afs/[\w.-]+/(?:users?|home)/(?:\w/)?(?:\w/)?|/cluster/(?:home|scratch|work)/|/(?:mnt|data|work|storage"
     r"|project|projects)/(?:home|users?)/"
     rf"|(?i:\b[A-Z]:{_SLASH}(?:Users|Documents and Settings){_SLASH})|(?i:/(?:mnt/)?[a-z]/Users/))"
-    r"(?P<user>[A-Za-z0-9][\w.@-]*)"
+    r"(?P<user>[A-Za-z0-9][\w.@-]*)",
+    "home|users/|users\\|/u/|scratch/|lustre/|gpfs/|fsx/|nfs/|raid/|ssd/|dataset|checkpoint/|/afs/|user/"
+    "|documents and settings",
+    before=30,
+    after=200,
 )
 _SOFT = re.compile(r"^/(?:u|scratch|gscratch|lustre|gpfs|fsx|nfs|raid|ssd|datasets?|netscratch|checkpoint)/$")
-_SLUG = re.compile(r"(?<![\w-])-(?:home|Users)-(?P<user>[a-z][a-z0-9_.]{1,30})-[\w-]+")
-_PROMPT = re.compile(
+_SLUG = near(r"(?<![\w-])-(?:home|Users)-(?P<user>[a-z][a-z0-9_.]{1,30})-[\w-]+", "-home-|-users-", before=1, after=160)
+_PROMPT = near(
     r"(?:^|[\s(\[])(?P<who>(?P<user>[a-z_][a-z0-9_.-]{1,30})@(?P<host>[A-Za-z][\w-]*(?:\.[\w-]+)*))(?=\s?[:~ "
     r"]\s?[~/\[$][^\n]{0,80}[$#%\]])",
-    re.M,
+    "@",
+    before=34,
+    after=200,
+    flags=re.M,
 )
-_KEYED = re.compile(
-    r"(?:ssh|scp|sftp|rsync)\s(?:-\S+\s(?:\d+\s)?)*(?:\S+\s)?(?P<who>[a-z_][\w.-]{1,30}@[A-Za-z][\w.-]+)(?=[\s:'\"]|$)"
+_KEYED = near(
+    r"(?:ssh|scp|sftp|rsync)\s(?:-\S+\s(?:\d+\s)?)*(?:\S+\s)?(?P<who>[a-z_][\w.-]{1,30}@[A-Za-z][\w.-]+)(?=[\s:'\"]|$)",
+    "ssh|scp|sftp|rsync",
+    before=1,
+    after=160,
 )
-_SSH_KEY = re.compile(r"(?:ssh-(?:rsa|ed25519|dss)|ecdsa-\S+) [A-Za-z0-9+/=]{20,} (?P<who>[\w.-]+@[\w.-]+)")
-_HOST = re.compile(
+_SSH_KEY = near(
+    r"(?:ssh-(?:rsa|ed25519|dss)|ecdsa-\S+) [A-Za-z0-9+/=]{20,} (?P<who>[\w.-]+@[\w.-]+)",
+    "ssh-|ecdsa-",
+    before=1,
+    after=1200,
+)
+_HOST = near(
     r"(?<![\w@.-])(?P<who>(?:[A-Za-z][\w-]*\.)+(?:local|lan|internal|intranet|corp|cluster|hpc))(?![\w.(-]|\.\w)"
     r"|(?<![\w@./-])(?P<node>(?:login|node|gpu|compute|gpunode|worker|dgx|mgr|submit|desktop|laptop|workstation"
     r"|ws)[-\w]*\d*\.(?:[\w-]+\.)*[\w-]+\.(?:edu|ac\.\w\w|org|com|de|fr|ch|ca|eu))\b"
     r"|(?<![\w@-])(?P<apple>[A-Z][a-z]+(?:s|-s)?-(?:MacBook|Mac|iMac|MBP|Air|PC|Laptop|Desktop)(?:-(?:Pro|Air"
     r"|mini))?(?:-\d+)?(?:\.local)?)(?![\w-])"
-    r"|(?<![\w-])(?P<windows>(?:DESKTOP|LAPTOP|WIN)-[A-Z0-9]{6,8})(?![\w-])"
+    r"|(?<![\w-])(?P<windows>(?:DESKTOP|LAPTOP|WIN)-[A-Z0-9]{6,8})(?![\w-])",
+    ".local|.lan|.internal|.intranet|.corp|.cluster|.hpc|.edu|.ac.|.org|.com|.de|.fr|.ch|.ca|.eu|mac|-mbp|-air"
+    "|-pc|-laptop|-desktop|desktop-|laptop-|win-",
+    before=90,
+    after=80,
 )
-_SLURM = re.compile(
+_SLURM = near(
     r"^\s*#SBATCH\s+(?:-A\s*|--account[= ]\s*|--mail-user[= ]\s*|--partition[= ]\s*(?=\w*lab)|--qos[= "
     r"]\s*(?=\w*lab))(?P<who>\S+)",
-    re.M,
+    "#sbatch",
+    before=60,
+    after=140,
+    flags=re.M,
 )
 _SET = re.compile(
     r"^\s*(?:export\s+)?(?:HOSTNAME|LOGNAME|USER|USERNAME|SUDO_USER|HOST|WANDB_ENTITY|HF_USER(?:NAME)?"

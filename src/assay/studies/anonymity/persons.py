@@ -32,7 +32,7 @@ def find_names(text: str, names: Names, role: Role) -> list[Match]:
         if role in (Role.PAGE, Role.HIDDEN):
             found += _spaced(text, low, person)
         found += _handles(text, low, person, role)
-        if role is Role.COMMENT:
+        if role is Role.COMMENT and (person.given[0].lower() in low or person.initials in text):
             found += _signed(text, person)
     for account in names.accounts:
         found += _literal(text, low, account, "account")
@@ -51,7 +51,8 @@ def _person(text: str, person: Person, role: Role) -> Iterator[Match]:
     for match in short.finditer(text):
         if _bounded(text, *match.span()):
             yield Match("name", *match.span(), POSSIBLE if person.common else LIKELY, "Anonymous")
-    if not (person.telling or role in _NAMING):
+    word = is_word(person.surname) and role is Role.PATH  # long.csv is nobody's
+    if word or not (person.telling or role in _NAMING):
         return
     for match in alone.finditer(text):
         if not _bounded(text, *match.span()) or (role is Role.BINARY and len(match[0]) < 6):
@@ -100,16 +101,17 @@ def _capitals(match: re.Match[str], role: Role) -> bool:
 
 def _spaced(text: str, low: str, person: Person) -> Iterator[Match]:
     """'J a n e D o e' and 'Ja ne Do e', as pages give it whose letters were set one by one."""
-    bare = re.sub(r"[^a-z]", "", (person.given[0] + person.surname).lower())
+    bare = _bare(person.given[0]) + _bare(person.surname)
     if len(bare) < 7 or bare not in re.sub(r"[\s-]+", "", low):
         return
     for match in re.finditer(r"[\s-]*".join(bare), text, re.I):
-        if _bounded(text, *match.span()) and match[0][0].isupper():
+        letters = [c for c in match[0] if c.isalpha()]
+        if _bounded(text, *match.span()) and letters[0].isupper() and letters[len(_bare(person.given[0]))].isupper():
             yield Match("name", *match.span(), CERTAIN, "Anonymous")
 
 
 def _handles(text: str, low: str, person: Person, role: Role) -> Iterator[Match]:
-    first_surname = _bare_surname(person)
+    first_surname = _bare(person.surname)
     for handle in person.handles:
         weak = handle == person.given[0].lower() + first_surname[:1] or len(handle) < 6
         if role is Role.BINARY and len(handle) < 6:
@@ -126,7 +128,10 @@ def _handles(text: str, low: str, person: Person, role: Role) -> Iterator[Match]
 
 def _signed(text: str, person: Person) -> Iterator[Match]:
     """A comment that is signed or addressed: 'TODO(jane)', 'JD: check', '@jane'."""
-    who = rf"{re.escape(person.given[0])}|{re.escape(person.initials)}"
+    given = re.escape(person.given[0])
+    who = rf"{given}|{re.escape(person.initials)}"
+    if is_word(given):  # \mark and @will are commands and words
+        text = re.sub(rf"@(?i:{given})\b", lambda match: " " * len(match[0]), text)
     pattern = (
         rf"(?i:todo|fixme|note|xxx)\s*[(\[]\s*(?P<a>(?i:{who}))\b|(?:^|[\s%#/\[(])@?(?P<b>{who})\s*[:>]"
         rf"|@(?P<c>(?i:{who}))\b"
@@ -150,6 +155,8 @@ def _phrase(text: str, low: str, phrase: str) -> Iterator[Match]:
     joined = r"[\s~_.-]*".join(map(re.escape, words))
     pattern = rf"(?<!\w){joined}(?!\w)(?!\s+[Ll]icen[sc]e)"
     for match in re.finditer(pattern, text, 0 if short else re.I):
+        if re.search(r"licen[sc]es?\W{0,4}$", text[max(0, match.start() - 14) : match.start()], re.I):
+            continue  # the MIT license
         yield Match("given text", *match.span(), CERTAIN, "Anonymous")
 
 
@@ -165,5 +172,5 @@ def _folded(text: str) -> str:
     return plain(text)
 
 
-def _bare_surname(person: Person) -> str:
-    return re.sub(r"[^a-z0-9]", "", person.surname.lower())
+def _bare(text: str) -> str:
+    return re.sub(r"[^a-z]", "", text.lower())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,11 +19,18 @@ MADE_BY_TOOLS = frozenset((
 
 
 @dataclass(frozen=True)
+class Loose:
+    """Git's loose objects, all together, as the names of files are in other objects than their contents."""
+
+    objects: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True)
 class Step:
     """A file's content, why it can't be had, or None for a folder that is left out."""
 
     name: str
-    item: bytes | Unread | None
+    item: bytes | Loose | Unread | None
     target: str = ""
     """Where a symbolic link leads."""
     notice: str = ""
@@ -52,6 +60,7 @@ def _folder(folder: Path, name: str, limits: Limits, everything: bool) -> Iterat
             yield Step(label, Unread(f"cannot be opened: {error.strerror or error}"))
             continue
         inner: list[tuple[Path, str]] = []
+        loose: list[tuple[str, bytes]] = []
         for entry in entries:
             child = f"{label}/{_printable(entry.name)}"
             if entry.is_symlink():
@@ -59,11 +68,23 @@ def _folder(folder: Path, name: str, limits: Limits, everything: bool) -> Iterat
             elif entry.is_dir(follow_symlinks=False):
                 if entry.name in MADE_BY_TOOLS and not everything:
                     yield Step(child, None)
+                elif here.name == "objects" and re.fullmatch("[0-9a-f]{2}", entry.name):
+                    loose += _loose(Path(entry.path), limits)
                 else:
                     inner.append((Path(entry.path), child))
             else:
                 yield _file(Path(entry.path), child, limits)
+        if loose:
+            yield Step(label, Loose(tuple(loose)))
+        inner.sort(key=lambda each: each[0].name == ".git")  # a history last: what it repeats is known then
         todo += reversed(inner)
+
+
+def _loose(folder: Path, limits: Limits) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.iterdir()):
+        name = folder.name + path.name
+        if re.fullmatch("[0-9a-f]{40,64}", name) and isinstance(data := _file(path, name, limits).item, bytes):
+            yield name, data
 
 
 def _printable(name: str) -> str:

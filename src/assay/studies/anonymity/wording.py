@@ -6,18 +6,22 @@ import re
 from collections.abc import Iterator
 
 from assay.studies.anonymity.match import LIKELY, POSSIBLE, Match
+from assay.studies.anonymity.nearby import near
 from assay.studies.anonymity.piece import Role
 
-_HEADING = re.compile(
+_HEADING = near(
     r"(?:\\(?:sub)*(?:section|paragraph|chapter)\*?\{\s*|\\begin\{(?=ack)"
     r"|^[#\s\d.*_]{0,12})(?P<head>(?:ack(?:nowled?gements?|nowledg(?:e)?ments?(?: and [\w ]+)?)?|funding|author "
     r"contributions?)(?=\s*[}.:*_]|\s*$))(?P<rest>[^\n]*)",
-    re.I | re.M,
+    "ack|funding|author contribution",
+    before=40,
+    after=300,
+    flags=re.I | re.M,
 )
 _OMITTED = re.compile(
     r"\b(?:omitted|removed|withheld|blind\w*|anonym\w*|review|camera[- ]ready|hidden|redacted)\b", re.I
 )
-_THANKS = re.compile(
+_THANKS = near(
     r"\b(?:we|the authors?|I)\s+(?:would (?:also )?like to |want to |wish to |gratefully |also |sincerely |are "
     r"(?:very |deeply )?)*"
     r"(?:thank(?:ful)?|acknowledge|grateful to|indebted to)\b(?! (?:that|this|these|the limit|limit|possible"
@@ -28,13 +32,22 @@ _THANKS = re.compile(
     r"|during))\b[^.\n]{0,60}"
     r"|\b(?:work|research) (?:was )?(?:done|performed|conducted|carried out) (?:while|during) "
     r"[^.\n]{0,60}(?:intern|visit|at )[^.\n]{0,30}",
-    re.I,
+    "thank|acknowledge|grateful|indebted|this work|this research|this project|this material|this study|work |research ",
+    before=100,
+    after=200,
+    flags=re.I,
 )
-_GRANT = re.compile(
+_REVIEWERS = re.compile(r"thank (?:the )?(?:anonymous )?reviewers\b", re.I)
+_GRANT = near(
     r"\b(?:grant|award|contract|fellowship|project|scholarship)(?:s| agreement)?(?:\s+(?:no|nos|number|numbers"
-    r"|id)\b\.?|\s*#|\s*:)?\s*(?P<a>(?=[\w/-]*\d{3})[A-Z0-9][\w/-]{4,24})"
-    r"|\b(?P<b>(?:IIS|CCF|CNS|DMS|BCS|DGE|SES|OAC|CMMI|ECCS|DBI|PHY)[- ]?\d{7}|(?:W911NF|FA\d{4}|HR0011"
-    r"|N00014)-?\d[\w-]{4,14}|EP/[A-Z]\d{6}/\d|[RUKFTP]\d{2}[- ]?[A-Z]{2}\d{6})\b"
+    r"|id)\b\.?|\s*#|\s*:)?\s*(?P<a>(?=[\w/-]*\d{3})[A-Z0-9][\w/-]{4,24})",
+    "grant|award|contract|fellowship|project|scholarship",
+    before=1,
+    after=60,
+)
+_CODED_GRANT = re.compile(
+    r"\b(?P<a>(?:IIS|CCF|CNS|DMS|BCS|DGE|SES|OAC|CMMI|ECCS|DBI|PHY)[- ]?\d{7}|(?:W911NF|FA\d{4}|HR0011"
+    r"|N00014)-?\d[\w-]{4,14}|EP/[A-Z]\d{6}/\d|[RUKFTP]\d{2}[- ]?[A-Z]{2}\d{6})\b",
 )
 _PAPER = (
     r"(?:work|works|paper|papers|study|studies|research|publications?|results?|findings?|method|approach|framework"
@@ -44,12 +57,12 @@ _CITE = (
     r"(?:\[\d[\d,\s–-]*\]|\\[cC]ite\w*\s*(?:\[[^\]]*\])*\s*\{[^}]+\}|\([A-Z][^()]{2,60}(?:19|20)\d\d[a-z]?\)"
     r"|\[[A-Z][^\[\]]{1,40}\d{2,4}[a-z]?\]|[A-Z]\w+ et al\.?(?:,? \(?\d{4}\)?)?)"
 )
-_OWN = re.compile(
+_OWN = near(
     rf"\b(?:our|my)\s+(?:own\s+)?(?:previous(?:ly published)?|prior|earlier|past|recent|preceding|former|companion"
     rf"|concurrent)\s+(?:[\w-]+\s+){{0,3}}{_PAPER}(?:\s+(?:on|in|with|by|of|at"
     rf"|about)\s+[^.\[\\(]{{0,60}}?)?[\s~,(]*{_CITE}"
     rf"|\b(?:our|my)\s+(?:own\s+)?(?:previous(?:ly published)?|prior|earlier|past"
-    rf"|former)\s+(?:[\w-]+\s+){{0,2}}{_PAPER}\b"
+    rf"|former)\s+(?:[\w-]+\s+){{0,2}}(?:works?|papers?|study|studies|publications?|preprints?|articles?)\b"
     rf"|\bwe\s+(?:have\s+)?(?:previously|earlier|already|recently)\s+(?:show(?:ed|n)|propos\w+|introduc\w+"
     rf"|report\w+|publish\w+|demonstrat\w+|found|develop\w+|present\w+|argu\w+|stud\w+)\b[^.]{{0,90}}?{_CITE}"
     rf"|\b(?:as|like)\s+we\s+(?:show(?:ed|n)?|propos\w+|report\w+|demonstrat\w+|argued|did"
@@ -57,12 +70,18 @@ _OWN = re.compile(
     rf"|\bin\s+{_CITE}\s*,?\s+we\s+(?:show\w*|propos\w+|introduc\w+|demonstrat\w+|found|studied|argued|developed)"
     rf"|\b(?:follow(?:ing|s)?|extend(?:s|ing)?|build(?:s|ing)? "
     rf"(?:up)?on)\s+our\s+(?:own\s+)?(?:[\w-]+\s+){{0,3}}{_CITE}",
-    re.I,
+    "our |our\n|my |we |we\n|our~|we~",
+    before=140,
+    after=280,
+    flags=re.I,
 )
-_HOME = re.compile(
+_HOME = near(
     r"\b(?:at|in|from) our (?:university|institut\w+|company|department|lab(?:oratory)?|institution)\b|\bour "
     r"(?:university|institution|company|department|lab)['’]s\b",
-    re.I,
+    " our|our ",
+    before=8,
+    after=60,
+    flags=re.I,
 )
 _PLACE = re.compile(
     r"\b(?:Universit(?:y|ies|é|e|at|aet|à|a|eit)|Instituto?|Institut[eo]?|Department of|Dept\.|Laborator(?:y|ies)"
@@ -73,21 +92,21 @@ _PLACE = re.compile(
 
 def find_wording(text: str, role: Role) -> Iterator[Match]:
     """Thanks, funding, grants, and references to own work in a folded text."""
-    if role in (Role.BINARY, Role.PATH, Role.DATA, Role.BIBLIOGRAPHY):
+    if role in (Role.BINARY, Role.PATH, Role.DATA):
+        return
+    for match in _OWN.finditer(text):
+        cited = re.search(_CITE, match[0]) is not None
+        yield Match("own work", *match.span(), LIKELY if cited else POSSIBLE, "previous work")
+    if role is Role.BIBLIOGRAPHY:
         return
     for match in _HEADING.finditer(text):
         if _says_something(text, match):
             yield Match("acknowledgement", *match.span("head"), LIKELY, "Omitted for review")
     for match in _THANKS.finditer(text):
-        if not _OMITTED.search(match[0]) and not re.search(
-            r"thank (?:the )?(?:anonymous )?reviewers\b", match[0], re.I
-        ):
+        if not _OMITTED.search(match[0]) and not _REVIEWERS.search(match[0]):
             yield Match("acknowledgement", *match.span(), LIKELY, "Acknowledgements are omitted for review")
-    for match in _GRANT.finditer(text):
-        yield Match("grant", *match.span("a" if match["a"] else "b"), LIKELY, "omitted for review")
-    for match in _OWN.finditer(text):
-        cited = re.search(_CITE, match[0]) is not None
-        yield Match("own work", *match.span(), LIKELY if cited else POSSIBLE, "previous work")
+    for match in (*_GRANT.finditer(text), *_CODED_GRANT.finditer(text)):
+        yield Match("grant", *match.span("a"), LIKELY, "omitted for review")
     for match in _HOME.finditer(text):
         yield Match("affiliation", *match.span(), POSSIBLE, "removed")
 

@@ -130,7 +130,7 @@ def _report(lines: list[list[str]], outline: list[str], problems: list[Problem],
     if where and end is not None and where > end.page:
         notes.append(f"'Limitations' stands only behind the main text, on page {where}.")
     return PaperReport(
-        len(lines), main, references and references.page, appendix and appendix.page, allowed,
+        len(lines), main, None if references is None else references.page, None if appendix is None else appendix.page, allowed,
         tuple(sorted(found, key=lambda each: each.page or 0)), tuple(notes),
     )  # fmt: skip
 

@@ -36,18 +36,25 @@ def is_loose(name: PurePosixPath) -> bool:
 
 def read_loose(data: bytes, name: PurePosixPath, limits: Limits) -> Iterator[Item]:
     """One loose object."""
-    try:
-        content = zlib.decompressobj().decompress(data, min(limits.each, limits.bytes))
-    except zlib.error as error:
-        yield Unread(f"is a broken git object: {error}")
-        return
-    limits.take(len(content))
-    head, nul, body = content.partition(b"\0")
-    if not nul:
-        yield Unread("is no git object")
-        return
-    sha = "".join(name.parts[-2:])
-    yield from objects([Packed(sha, head.split(b" ")[0].decode("latin-1"), body)])
+    yield from read_loose_objects([("".join(name.parts[-2:]), data)], limits)
+
+
+def read_loose_objects(loose: Iterable[tuple[str, bytes]], limits: Limits) -> Iterator[Item]:
+    """Loose objects, each with its hash, all together."""
+    whole: list[Packed] = []
+    for sha, data in loose:
+        try:
+            content = zlib.decompressobj().decompress(data, min(limits.each, limits.bytes))
+        except zlib.error as error:
+            yield Unread(f"is a broken git object: {error}", sha[:10])
+            continue
+        limits.take(len(content))
+        head, nul, body = content.partition(b"\0")
+        if nul:
+            whole.append(Packed(sha, head.split(b" ")[0].decode("latin-1"), body))
+        else:
+            yield Unread("is no git object", sha[:10])
+    yield from objects(whole)
 
 
 def read_pack_file(data: bytes, name: PurePosixPath, limits: Limits) -> Iterator[Item]:

@@ -37,7 +37,11 @@ _MACRO = re.compile(
     r"\\(?:(?:re)?newcommand|providecommand|DeclareRobustCommand|def|newrobustcmd"
     r"|definechangesauthor(?:\[[^\]]*\])?)\*?\s*\{?\\?(?P<name>[A-Za-z]+)"
 )
-_SHARED_NOTES = re.compile(r"equal(?:ly)? contribut|corresponding author|alphabetical|^[\s*†‡\d]*$", re.I)
+_TELLING = re.compile(r"@|universit|institut|support|grant|fund|department|\binc\b|intern", re.I)
+_EMPTY = re.compile(
+    r"(?:first|last)\s?-?name|your |author ?\d|equal(?:ly)? contribut|corresponding author|alphabetical|^[\s*†‡\d]*$",
+    re.I,
+)
 
 
 def read_latex(text: str, *, template: bool) -> Iterator[Item]:
@@ -75,16 +79,9 @@ def _blocks(text: str) -> Iterator[Item]:
             continue  # a definition
         content = balanced(text, match.end())
         bare = _bare(content)
-        if match["name"] == "thanks" and not re.search(
-            r"@|[Uu]niversit|[Ii]nstitut|support|grant|fund|[Dd]epartment|Inc\b|intern", bare
-        ):
+        if match["name"] == "thanks" and not _TELLING.search(bare):
             continue
-        if (
-            not names_somebody(bare)
-            or "#" in content
-            or _SHARED_NOTES.search(bare)
-            or re.search(r"(?:First|Last)\s?-?[Nn]ame|Your |Author ?\d", bare)
-        ):
+        if not names_somebody(bare) or "#" in content or _EMPTY.search(bare):
             continue
         yield Found("author block", f"\\{match['name']}{{{bare}}}", _line(text, match.start()), 2)
 
