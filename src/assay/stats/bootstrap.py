@@ -3,9 +3,10 @@
 What is drawn again is an *example* (or a whole cluster of examples that hang together), never a number computed from
 it: a statistic is a function of example indices, so ratios of means and maxima over layers get honest intervals too.
 
-`bca` corrects the percentile interval for bias and skew (Efron 1987, doi:10.2307/2289144). Where every resample gives
-the same number, the interval is that number. Where BCa is not defined, the percentile interval is given and the
-method's name says so. With fewer than about ten clusters every bootstrap interval is too short.
+`bca` corrects the percentile interval for bias and skew (Efron 1987, doi:10.2307/2289144). Both are expanded for few units,
+as the t interval is (Hesterberg 2015, arXiv:1411.5279): the plain ones hold a mean of 10 examples in 89 % of cases where they
+should in 95 %, these in 93 %. Where every resample gives the same number, the interval is that number. Where BCa is not
+defined, the percentile interval is given and the method's name says so. What was measured is in docs/studies/statistics.md.
 
 Cost: `resamples` evaluations of the statistic, and one for each example for BCa.
 """
@@ -62,7 +63,7 @@ def bootstrap(
     """A statistic of one value per example, with its interval.
 
     >>> print(bootstrap(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), seed=1, kind="percentile"))
-    3.50 [2.17, 4.83], n = 6
+    3.50 [1.67, 5.33], n = 6
     """
     numbers = _checked(values)
     units = Units(len(numbers), None if clusters is None else tuple(clusters))
@@ -136,7 +137,12 @@ def _interval(
     if all(len(units) == 1 for units in members):
         return float("-inf"), float("inf"), "undefined (one unit)"
     data = [np.arange(len(units)) for units in members]
-    options = {"confidence_level": level, "n_resamples": resamples, "vectorized": False, "paired": False}
+    options = {
+        "confidence_level": expanded(level, min(len(units) for units in members if len(units) > 1)),
+        "n_resamples": resamples,
+        "vectorized": False,
+        "paired": False,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scipy's DegenerateDataWarning, and divisions inside BCa: handled below
         drawn = stats.bootstrap(data, of_units, method="percentile", rng=np.random.default_rng(seed), **options)
@@ -151,6 +157,18 @@ def _interval(
     if not np.isfinite(ends).all():
         return low, high, "percentile (BCa undefined)"
     return ends[0], ends[1], "BCa"
+
+
+def expanded(level: float, units: int) -> float:
+    """The level at which percentiles of resamples of so many units make an interval that holds at `level`.
+
+    The standard error of a resample is too small by √((n − 1) / n), and the normal quantile smaller than that of t.
+
+    >>> round(expanded(0.95, 10), 4), round(expanded(0.95, 1000), 4)
+    (0.9829, 0.9504)
+    """
+    wide = stats.t.ppf((1 + level) / 2, units - 1) * np.sqrt(units / (units - 1))
+    return float(2 * stats.norm.cdf(wide) - 1)
 
 
 def _checked(values: Float[np.ndarray, " example"]) -> Float[np.ndarray, " example"]:

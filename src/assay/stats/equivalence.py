@@ -61,7 +61,7 @@ def tost(
     """Is the mean of `first − second` (the same examples, or one number) inside the margin? By Student's t.
 
     >>> print(tost([0.01, -0.02, 0.0, 0.02, -0.01, 0.01], margin=0.05))
-    0.002 [-0.011, 0.014] (90 %), n = 6, inside ±0.05, p = 2.8e-04
+    0.00 [-0.01, 0.01] (90 %), n = 6, inside ±0.05, p = 2.4e-04
     """
     values, (low, high) = _differences(first, second), _ends(margin)
     found = mean(values, clusters=clusters, level=2 * level - 1)
