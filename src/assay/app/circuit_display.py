@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from assay.app.result_display import summary
 from assay.core.files import write_text
 from assay.core.protocols import Scores
 from assay.core.registry import Method
@@ -21,29 +23,37 @@ def scoring(method: Method) -> bool:
     return method.card.gives is Scores and not method.takes
 
 
-def summary_of(circuit: Any) -> dict[str, Any]:
-    """A found circuit as plain data."""
-    return {"edges": circuit.edge_count, "nodes": list(circuit.nodes), "facts": list(circuit.facts)}
-
-
-def written(file: Path, drawing: Callable[[], str]) -> str:
-    """Write a drawing; gives the file's name."""
+def written(file: Path | None, drawing: Callable[[], str]) -> str | None:
+    """Write a drawing, if one is wanted; gives the file's name."""
+    if file is None:
+        return None
     write_text(file, drawing() + "\n")
     return str(file)
 
 
-def show(result: Result, curves: Result | None, saved: str | None) -> None:
+def show_found(circuit: Any, saved: str, drawn: str | None, *, as_json: bool) -> None:
+    """Print what was found, and how."""
+    if as_json:
+        known = {"edges": circuit.edge_count, "nodes": list(circuit.nodes), "facts": list(circuit.facts)}
+        print(json.dumps({**known, "saved": saved, "svg": drawn}, indent=2, ensure_ascii=False))
+        return
+    print(f"{circuit.edge_count:,} edges, {len(circuit.nodes)} nodes", *circuit.facts, f"saved in {saved}", sep="\n")
+
+
+def show(result: Result, curves: Result | None, *, saved: str | None, drawn: str | None, as_json: bool) -> None:
     """Print what was measured of a circuit, and of circuits of other sizes."""
+    if as_json:
+        numbers = {"circuit": summary(result), "curve": summary(curves) if curves else None}
+        print(json.dumps({**numbers, "saved": saved, "svg": drawn}, indent=2, ensure_ascii=False))
+        return
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=120)
     console.print(_circuits(result))
     if curves is not None:
         console.print(_areas(curves))
     facts = [*result.provenance.facts, *(curves.provenance.facts if curves else ())]
-    for line in dict.fromkeys(facts):
+    for line in [*dict.fromkeys(facts), *([f"saved in {saved}"] if saved else [])]:
         console.print(Text(line, style="dim"))
-    if saved is not None:
-        console.print(Text(f"saved in {saved}", style="dim"))
 
 
 def _circuits(result: Result) -> Table:

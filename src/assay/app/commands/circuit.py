@@ -65,7 +65,7 @@ def find(
       assay circuit find attribution_patching --task ioi --fraction 0.1 --out ioi.json --svg ioi.svg \\
         --set granularity=head --set ablation=counterfactual --set direction=noise --set metric=logit_diff
     """
-    from assay.app.circuit_display import summary_of, written
+    from assay.app.circuit_display import show_found, written
     from assay.core import registry
 
     found = registry.find(method)
@@ -77,12 +77,7 @@ def find(
     choice = {"fraction": fraction, "absolute": absolute, "select": "greedy" if greedy else "top"}
     made = registry.find("choose_circuit").run(loaded, prompts, choice, scores=scores)
     made.save(out)
-    drawn = written(picture, made.svg) if picture else None
-    if as_json:
-        typer.echo(json.dumps({**summary_of(made), "saved": str(out), "svg": drawn}, indent=2, ensure_ascii=False))
-    else:
-        for line in [f"{made.edge_count:,} edges, {len(made.nodes)} nodes", *made.facts, f"saved in {out}"]:
-            typer.echo(line)
+    show_found(made, str(out), written(picture, made.svg), as_json=as_json)
 
 
 @circuit.command("evaluate")
@@ -116,7 +111,6 @@ def evaluate(
       assay circuit evaluate importances.pt --model gpt2 --task ioi --curve --svg curve.svg
     """
     from assay.app.circuit_display import show, written
-    from assay.app.result_display import summary
     from assay.core import registry
     from assay.core.errors import DataError
 
@@ -132,21 +126,8 @@ def evaluate(
     curves = registry.find("circuit_curves").run(loaded, prompts, asked, scores=read.scores) if curve else None
     saved = str((curves or result).save(out)) if out else None
     title = f"What circuits recover: {prompts.task}"
-    drawn = (
-        written(picture, (lambda: read.curve_svg(curves.data, title=title)) if curves else read.svg)
-        if picture
-        else None
-    )
-    if as_json:
-        numbers = {
-            "circuit": summary(result),
-            "curve": summary(curves) if curves else None,
-            "saved": saved,
-            "svg": drawn,
-        }
-        typer.echo(json.dumps(numbers, indent=2, ensure_ascii=False))
-    else:
-        show(result, curves, saved)
+    drawn = written(picture, (lambda: read.curve_svg(curves.data, title=title)) if curves else read.svg)
+    show(result, curves, saved=saved, drawn=drawn, as_json=as_json)
 
 
 @circuit.command("methods")

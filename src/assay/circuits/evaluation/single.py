@@ -58,7 +58,7 @@ def evaluate_circuit(
     runs, place = run_each(model, pairs, masks, graph=own.graph, ablation=ablation, metric=measure)
     sign, names = sign_of(measure), ["found", *(f"random {i}" for i in range(random_circuits))]
     kept, whole, empty = sign * runs["kept"][place], sign * runs.whole["kept"], sign * runs.empty["kept"]
-    value, drawn = recovered(kept, whole, empty, Units(len(pairs)))
+    value, drawn = recovered(kept, whole, empty, units=Units(len(pairs)))
     templates = np.array([example.template for example in pairs])
     data = xr.Dataset(
         {

@@ -45,7 +45,8 @@ def summarised(data: xr.Dataset, *, clusters: Sequence[object] | None = None) ->
     """
     kept = data["kept"].transpose("ranking", "fraction", "example").values
     whole, empty = data["whole"].values, data["empty"].values
-    value, drawn = recovered(kept, whole, empty, Units(kept.shape[-1], None if clusters is None else tuple(clusters)))
+    units = Units(kept.shape[-1], None if clusters is None else tuple(clusters))
+    value, drawn = recovered(kept, whole, empty, units=units)
     fractions, edges = data["fraction"].values.tolist(), data["edges"].transpose("ranking", "fraction").values
     summary = [
         [interval(quantity(value[i]), quantity(drawn[i])) for quantity in _quantities(fractions, row)]
@@ -63,7 +64,7 @@ def summarised(data: xr.Dataset, *, clusters: Sequence[object] | None = None) ->
 
 
 def recovered(
-    kept: Float[np.ndarray, "*first circuit example"], whole: np.ndarray, empty: np.ndarray, units: Units
+    kept: Float[np.ndarray, "*first circuit example"], whole: np.ndarray, empty: np.ndarray, *, units: Units
 ) -> tuple[Float[np.ndarray, "*first circuit"], Float[np.ndarray, "*first resample circuit"]]:
     """What circuits recover, and what they would recover on examples drawn anew; not finite where a draw has no gap."""
     value = ratio_of_means(kept, whole, empty)  # refuses a gap of zero, in words
