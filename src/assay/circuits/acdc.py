@@ -2,9 +2,9 @@
 
 Receivers are visited in reverse order. Each edge into one that is still in the circuit is cut by itself from the circuit as
 it stands; those with which less than `tau` is lost go. All edges of a receiver are judged against the same circuit and go
-together, so that neither their order nor ties decide; if together they cost more than `tau` each (they stood in for one
-another), the half that mattered most is put back, and so on. The original judges one after the other, in an order that
-decides which of two stand-ins stays. Edges into parts that no longer lead to the logits cost nothing to test.
+together, so that neither their order nor ties decide; if together they cost `tau` more than the sum of what each costs (they
+stood in for one another), the half that mattered most is put back, and so on. The original judges one after the other, in an
+order that decides which of two stand-ins stays. Edges into parts that no longer lead to the logits cost nothing to test.
 
 `absolute` keeps an edge whose cut changes the metric by `tau` in either direction. Without it, as in the paper, edges that
 work against the behaviour go, so that negative heads are never found.
@@ -76,7 +76,7 @@ def acdc(
         f"{search.tested:,} edges tested, {search.free:,} led nowhere any more",
     ]
     if search.returned:
-        facts.append(f"{search.returned} edges put back: cut together they cost more than tau each")
+        facts.append(f"{search.returned} edges put back: together they cost tau more than the sum of each")
     if not mask.any():
         facts.append(caveat("no edge is left: tau is larger than any effect"))
     quantity = "metric lost when the edge is cut from what was left of the graph"
@@ -124,12 +124,12 @@ class _Search:
         self.effects[edges, receiver] = lost
         sizes = np.abs(lost) if self.absolute else lost
         order = np.argsort(sizes, kind="stable")
-        going = edges[order][: int((sizes < self.tau).sum())]
+        going, alone = edges[order][: int((sizes < self.tau).sum())], sizes[order]
         while len(going):
             left = self._without(receiver, going)
             (after,) = self._measure([left])
             cost = abs(now - after) if self.absolute else now - after
-            if cost < self.tau * len(going):
+            if cost < self.tau + max(0.0, float(alone[: len(going)].sum())):
                 self.mask = left
                 return after
             self.returned += len(going) - len(going) // 2

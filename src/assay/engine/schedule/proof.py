@@ -2,7 +2,7 @@
 
 Blocks may mix tokens outside attention, number positions themselves, or take arguments that can't be cut into rows. So, the
 first time that a model is scheduled, a small sweep over its first, middle and last blocks is run both ways, layout by
-layout; the first that agrees is used. Cost: about ten passes on two sequences of seven tokens, once for each model.
+layout; the first that agrees is used. Cost: about ten passes on two sequences of at most seven tokens, once for each model.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def proof(
     """The best layout that agrees with the naive engine on a small sweep. `scheduled` also tells why it took whole rows."""
     experiment = _experiment(network)
     if experiment is None:
-        return Proof(refused="this model takes no token ids, so the schedule could not be tried on it")
+        return Proof(refused="this model takes no token ids, or fewer than five, so the schedule could not be tried on it")
     expected = naive(network, experiment)
     reason, why_whole = "", None
     for flat, padded in LAYOUTS:
@@ -91,10 +91,11 @@ def _experiment(network: Network) -> Experiment | None:
             if s.name.name == "resid_pre" and s.name.layer is not None
         }
     )
-    if size is None or not layers or not network.takes("input_ids"):
+    length = min(7, network.longest or 7)
+    if size is None or not layers or not network.takes("input_ids") or length < 5:
         return None
     draw = torch.Generator().manual_seed(0)
-    clean = torch.randint(size // 2, size, (2, 7), generator=draw)
+    clean = torch.randint(size // 2, size, (2, length), generator=draw)
     corrupt = clean.clone()
     corrupt[:, 2] = torch.randint(0, size // 2, (2,), generator=draw)
     stack = next(s.name.stack for s in network.structure.sites.values() if s.name.name == "resid_pre")
