@@ -42,6 +42,8 @@ class Card:
     cost: str
     assumes: str
     fails_when: str
+    intervenes: bool = False
+    """Whether it changes the network and measures what follows: only then do its numbers speak of causes."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,20 @@ class Method:
         return f"Settings of {self.name}: " + "; ".join(lines)
 
 
-def method(*, gives: type, cites: str | tuple[str, ...], cost: str, assumes: str, fails_when: str) -> Callable[[F], F]:
-    """Register a function as a method. The function is returned as it was."""
-    card = Card(gives, (cites,) if isinstance(cites, str) else tuple(cites), cost, assumes, fails_when)
+def method(
+    *,
+    gives: type,
+    cites: str | tuple[str, ...],
+    cost: str,
+    assumes: str,
+    fails_when: str,
+    intervenes: bool = False,
+) -> Callable[[F], F]:
+    """Register a function as a method. The function is returned as it was.
+
+    `intervenes` says that it changes the network and measures what follows, so that claims of causes may rest on it.
+    """
+    card = Card(gives, (cites,) if isinstance(cites, str) else tuple(cites), cost, assumes, fails_when, intervenes)
 
     def register(function: F) -> F:
         described = _describe(function, card)
