@@ -81,7 +81,7 @@ def test_rows_that_mib_leaves_out_are_left_out(embedded: Any) -> None:
     """Names of other token counts; sums of several tokens; counterfactuals that are not there."""
     long = changed(IOI, metadata__random_c="Bartholomew Xyzzy")
     assert len(mib_pairs([IOI, long], "ioi", embedded)) == 1
-    several = changed(SUM, label=1234567)
+    several = changed(SUM, label=1234567, random_counterfactual__label=7654321)
     nothing = changed(SUM, random_counterfactual=None)
     assert len(mib_pairs([several, SUM, nothing], "arithmetic_addition", embedded)) == 1
     with pytest.raises(DataError, match="None of the 1 rows is a usable example of ioi"):

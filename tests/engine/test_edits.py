@@ -16,6 +16,7 @@ from assay import edit
 from assay.engine.model import Model
 
 IDS = [[5, 7, 11, 13, 17], [6, 9, 12, 15, 18]]
+OTHER = [[21, 3, 8, 19, 2], [14, 4, 1, 16, 10]]
 VECTOR = torch.linspace(-1, 1, 32)
 BASIS = torch.linalg.qr(torch.randn(32, 3, generator=torch.Generator().manual_seed(1)))[0].double()
 
@@ -250,6 +251,22 @@ class TestFeature:
 
         made = edit.feature("L1.mlp_out", folder, values={2: 1.5}, scale=2.0, relative=True, keep_error=False)
         check(llama, made, {"L1.mlp_out": wanted})
+
+    def test_features_are_swapped_with_another_run_and_the_error_stays(
+        self, llama: Model, dictionary: tuple[str, dict[str, Tensor]]
+    ) -> None:
+        folder, t = dictionary
+        there = llama.run(OTHER, capture="L1.mlp_out")["L1.mlp_out"]
+
+        def wanted(x: Tensor) -> Tensor:
+            change = (self.encode(there, t) - self.encode(x, t))[..., [1, 3]]
+            return x + change @ t["decoder"][[1, 3]]
+
+        made = edit.swap_features("L1.mlp_out", "other", dictionary=folder, features=[1, 3])
+        changed = llama.run(IDS, edits=made, sources={"other": OTHER}).logits
+        by_hand.close(changed, llama.run(IDS, edits=edit.call("L1.mlp_out", wanted)).logits)
+        same = edit.swap_features("L1.mlp_out", "same", dictionary=folder, features=[1, 3])
+        by_hand.close(llama.run(IDS, edits=same, sources={"same": IDS}).logits, llama.run(IDS).logits)
 
     def test_its_own_activation_changes_nothing(self, llama: Model, dictionary: tuple[str, dict[str, Tensor]]) -> None:
         made = edit.feature("L1.mlp_out", dictionary[0], values={0: 1.0, 3: 1.0}, relative=True)

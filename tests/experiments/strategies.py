@@ -82,6 +82,12 @@ def edits() -> st.SearchStrategy[Edit]:
             relative=st.booleans(),
             keep_error=st.booleans(),
         ),
+        made(
+            edit.swap_features,
+            source=source,
+            dictionary=NAMES,
+            features=st.lists(st.integers(0, 50), min_size=1, max_size=3),
+        ),
         made(edit.freeze, source=source),
         made(edit.noise, std=st.floats(0, 10), seed=seeds),
     )

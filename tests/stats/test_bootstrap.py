@@ -8,6 +8,7 @@ from scipy import stats
 
 from assay.core.errors import DataError
 from assay.stats import Units, bootstrap, bootstrap_difference, bootstrap_statistic
+from assay.stats.bootstrap import draw_counts
 
 
 @pytest.mark.parametrize("kind", ["bca", "percentile"])
@@ -96,3 +97,17 @@ def test_bad_input_is_refused() -> None:
         bootstrap_difference(np.zeros(3), np.zeros(2))
     with pytest.raises(DataError, match="cluster labels"):
         bootstrap(np.zeros(3), clusters=["a"])
+
+
+def test_counts_are_resamples_of_whole_clusters() -> None:
+    counts = draw_counts(Units(5, ("a", "a", "b", "c", "c")), resamples=500, seed=3)
+    assert (counts[:, 0] == counts[:, 1]).all() and (counts[:, 3] == counts[:, 4]).all()
+    assert (counts[:, [0, 2, 3]].sum(axis=1) == 3).all()  # three clusters are drawn each time
+    assert counts.mean() == pytest.approx(1, abs=0.1)  # each as often as any: 500 draws, so 0.04 either way
+
+
+def test_means_over_counts_are_those_of_the_bootstrap() -> None:
+    values = np.random.default_rng(0).normal(size=60)
+    drawn = draw_counts(Units(60), resamples=4000) @ values / 60
+    found = bootstrap(values, kind="percentile", resamples=4000)
+    np.testing.assert_allclose(np.quantile(drawn, [0.025, 0.975]), [found.low, found.high], atol=0.03)  # two samplings

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from assay import __version__
+from assay.app.commands.check import check
 from assay.app.commands.circuit import circuit
 from assay.app.commands.explain import explain
 from assay.app.commands.load import load
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command("load")(load)
 app.command("run")(run_experiment)
 app.command("explain")(explain)
+app.command("check")(check)
 app.add_typer(study, name="study")
 app.add_typer(circuit, name="circuit")
 app.add_typer(store, name="store")

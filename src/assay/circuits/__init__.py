@@ -24,6 +24,8 @@ from assay.circuits.baselines import (
 )
 from assay.circuits.choosing import choose_circuit, read_circuit
 from assay.circuits.circuit import Circuit
+from assay.circuits.edge_attribution import eap, eap_ig
+from assay.circuits.edge_patching import edge_patching
 from assay.circuits.effects import mediated_effects, pairwise_interactions, self_repair, shapley_values
 from assay.circuits.evaluation import (
     circuit_completeness,
@@ -36,11 +38,13 @@ from assay.circuits.evaluation import (
     stability_of,
 )
 from assay.circuits.feature_ablation import ablate_feature_positions, ablate_features
+from assay.circuits.graph import Graph
 from assay.circuits.information_flow import information_flow
 from assay.circuits.keep import keep_heads, keep_set, smallest_heads
 from assay.circuits.node_patching import ablate, ablate_positions, patch, patch_positions
 from assay.circuits.patching import patch_components, patch_heads, patch_residual
 from assay.circuits.path_patching import path_patching
+from assay.circuits.running import run_circuits
 from assay.circuits.set_ablation import ablate_set
 from assay.circuits.weights import head_weight_norms
 
@@ -66,10 +70,14 @@ __all__ = [
     "dbm",
     "depths",
     "disentangle",
+    "eap",
+    "eap_ig",
     "edge_baseline",
+    "edge_patching",
     "evaluate_circuit",
     "feature_alignment",
     "gradient_norms",
+    "Graph",
     "head_weight_norms",
     "illusion_checks",
     "information_flow",
@@ -89,6 +97,7 @@ __all__ = [
     "random_scores",
     "read_circuit",
     "relevance_patching",
+    "run_circuits",
     "scores_agreement",
     "self_repair",
     "shapley_values",

@@ -89,7 +89,7 @@ def atp_star(
     names = [part.name for part in parts]
     how = [name for name, used in (("exact softmax", fix), ("layers dropped in turn, no sign", grad_drop)) if used]
     scores = Scores.over_examples(names, rows, ", ".join((QUANTITY, *how)), known.facts)
-    return against_exact(model, made, parts, scores, check=check, seed=0, absolute=grad_drop)
+    return against_exact(model, made, parts, scores=scores, check=check, seed=0, absolute=grad_drop)
 
 
 def _estimate(
@@ -103,7 +103,7 @@ def _estimate(
 ) -> np.ndarray:
     """The first-order change of the metric when each part is replaced, [part, example]."""
     sites = pattern_sites(parts) if fix else _sites(parts)
-    slopes = gradients(model, made, chunk, sites, edits=edits)
+    slopes = gradients(model, made, chunk, sites=sites, edits=edits)
     products = {site: known.change(site, chunk.rows, chunk.length) * slopes[site].cpu() for site in sites}
     if fix:
         return np.stack([through_patterns(part, parts, products) for part in parts])

@@ -64,7 +64,7 @@ def attribution_patching(
     parts, made = _asked(model, pairs, granularity, ablation, direction, metric)
     rows, known = estimate(model, made, parts)
     scores = summed(rows, QUANTITY, known.facts)
-    return against_exact(model, made, parts, scores, check=check, seed=seed)
+    return against_exact(model, made, parts, scores=scores, check=check, seed=seed)
 
 
 QUANTITY = "metric lost when the part is replaced, to first order"
@@ -120,7 +120,7 @@ def relevance_patching(
     rows, known = estimate(model, made, parts, frozen=frozen)
     quantity = f"metric lost when the part is replaced, to first order with {', '.join(frozen) or 'nothing'} frozen"
     scores = summed(rows, quantity, known.facts)
-    return against_exact(model, made, parts, scores, check=check, seed=seed)
+    return against_exact(model, made, parts, scores=scores, check=check, seed=seed)
 
 
 def estimate(
@@ -131,7 +131,7 @@ def estimate(
     known = values(model, made, sites)
     rows = collected(parts, made)
     for chunk in chunks(made):
-        slopes = gradients(model, made, chunk, sites, frozen=frozen)
+        slopes = gradients(model, made, chunk, sites=sites, frozen=frozen)
         products = {site: known.change(site, chunk.rows, chunk.length) * slopes[site].cpu() for site in sites}
         for part, cells in per_part(parts, products):
             rows[part.name][: chunk.length, list(chunk.rows)] = made.sign * cells.T

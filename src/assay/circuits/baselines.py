@@ -108,7 +108,7 @@ def gradient_norms(
     made = intervene(model, pairs, parts, ablation=Counterfactual(), direction="noise", metric=as_metric(metric))
     found = np.zeros((len(parts), len(pairs)))
     for chunk in chunks(made):
-        found[:, list(chunk.rows)] = _norms(parts, gradients(model, made, chunk, _sites(parts)))
+        found[:, list(chunk.rows)] = _norms(parts, gradients(model, made, chunk, sites=_sites(parts)))
     return Scores.over_examples(
         [part.name for part in parts], found, "mean norm of the gradient", [f"n = {len(pairs)}"]
     )

@@ -48,7 +48,7 @@ class Effects:
         return [part.name for part in self.parts]
 
 
-def effects(model: Model, made: Intervention, parts: Sequence[Part], positions: Positions = None) -> Effects:
+def effects(model: Model, made: Intervention, parts: Sequence[Part], *, positions: Positions = None) -> Effects:
     """The exact score of each part; with `positions`, of each part at each of them (an empty list: at every index).
 
     Raises:

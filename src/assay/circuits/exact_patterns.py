@@ -28,7 +28,7 @@ def exact_patterns(model: Model, made: Intervention, parts: Sequence[Part]) -> V
     places = list(dict.fromkeys(site for part in parts for site in part.sites))
     held = [f"L{layer}.{PARTNER[parts[0].granularity]}" for layer in sorted({part.layer for part in parts})]
     edits = [*(made.replaced.edit(site) for site in places), *(edit.freeze(site, source=made.base) for site in held)]
-    return values(model, made, pattern_sites(parts), Run(input=made.base, edits=tuple(edits)))
+    return values(model, made, pattern_sites(parts), other=Run(input=made.base, edits=tuple(edits)))
 
 
 def pattern_sites(parts: Sequence[Part]) -> list[str]:

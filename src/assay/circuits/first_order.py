@@ -23,7 +23,7 @@ from assay.circuits.contrast import Contrast
 from assay.circuits.intervention import Intervention
 from assay.circuits.measuring import PerExample, check_gap, reading, total_fact
 from assay.circuits.places import Part
-from assay.core.errors import DataError, ExperimentError
+from assay.core.errors import DataError, ExperimentError, SiteError
 from assay.core.provenance import Provenance
 from assay.engine.model import Model
 from assay.experiments.edits import Edit
@@ -51,12 +51,13 @@ class Values:
         return positions_first(site, difference)[:, :length, ..., : length if is_pattern(site) else None]
 
 
-def values(model: Model, made: Intervention, sites: Sequence[str], other: Run | None = None) -> Values:
+def values(model: Model, made: Intervention, sites: Sequence[str], *, other: Run | None = None) -> Values:
     """Own and replaced values at sites, for all examples; `other` is the run with the replaced ones, if not the
     replacement's own.
 
     Raises:
         DataError: the metric is the same on clean and counterfactual prompts, or not finite.
+        SiteError: a site whose positions are not the prompt's tokens.
     """
     if other is None:
         other = made.replaced.runs.get(made.replaced.source) or Run(input=made.replaced.source)
@@ -70,6 +71,12 @@ def values(model: Model, made: Intervention, sites: Sequence[str], other: Run | 
     if made.replaced.source in ("clean", "corrupt"):
         check_gap(made.metric, clean, corrupt)
     own = {site: torch.as_tensor(found[site].values) for site in sites}
+    longest = max(made.pairs.lengths)
+    for site, value in own.items():
+        if (there := positions_first(site, value).shape[1]) != longest:
+            raise SiteError(
+                f"{site} has {there} positions for prompts of {longest} tokens: its entries belong to no token."
+            )
     there = {site: torch.as_tensor(found[f"other.{site}"].values) for site in sites}
     facts = (made.fact, total_fact(made.metric, {"clean": clean, "counterfactual": corrupt}))
     return Values(own, there, clean, corrupt, facts, measured.provenance)
@@ -97,8 +104,8 @@ def gradients(
     model: Model,
     made: Intervention,
     chunk: Chunk,
-    sites: Sequence[str],
     *,
+    sites: Sequence[str],
     frozen: Sequence[str] = (),
     edits: Sequence[Edit] = (),
 ) -> dict[str, Float[Tensor, "batch pos ..."]]:

@@ -243,9 +243,11 @@ def _number(name: str, known: dict[str, int], what: str) -> int:
 
 
 def _depth(model: Model) -> int:
-    depth = model.network.structure.depth
+    structure = model.network.structure
+    depth = structure.depth
     if set(depth) != {None}:
-        raise SiteError(f"A graph of components needs one stack of layers; this model has {len(depth)}.")
+        why = structure.failure or f"this model has {len(depth)}"
+        raise SiteError(f"A graph of components needs one stack of layers: {why}.")
     return depth[None]
 
 

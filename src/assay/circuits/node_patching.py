@@ -133,7 +133,7 @@ def _found(
 ) -> Effects:
     parts = parts_of(model, granularity, layers)
     made = intervene(model, pairs, parts, ablation=ablation, direction=direction, metric=as_metric(metric))
-    return effects(model, made, parts, positions)
+    return effects(model, made, parts, positions=positions)
 
 
 def _scores(found: Effects, what: str) -> Scores:

@@ -79,7 +79,7 @@ def path_patching(
     engines: list[str] = []
     found = None
     for group in grids(parts):
-        found = model.measure(path_experiment(made, group, held, readers), engine="scheduled")
+        found = model.measure(path_experiment(made, group, held=held, receivers=readers), engine="scheduled")
         axes = [] if group[0] is EMBED else ["layer", *filter(None, [KINDS[group[0].granularity].axis])]
         change = found.data["path"].transpose(*axes, "example").values - found.data["base"].values
         engines += engine_facts(found)
@@ -92,7 +92,7 @@ def path_patching(
 
 
 def path_experiment(
-    made: Intervention, group: Sequence[Part], held: Sequence[Edit], receivers: Sequence[Part]
+    made: Intervention, group: Sequence[Part], *, held: Sequence[Edit], receivers: Sequence[Part]
 ) -> Experiment:
     """The runs of one kind of sender, swept over its layers and heads."""
     kind, sender = KINDS[group[0].granularity], group[0]

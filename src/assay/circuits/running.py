@@ -28,6 +28,7 @@ from assay.engine.edges.many import ManyCircuits
 from assay.engine.model import Model
 from assay.engine.naive import provenance
 from assay.experiments.experiment import Experiment
+from assay.experiments.metrics import Metric
 from assay.experiments.runs import Run
 
 SENDERS = ("L0.resid_pre", "z", "mlp_out")
@@ -59,7 +60,7 @@ def run_circuits(
     *,
     graph: Graph,
     ablation: Ablation,
-    metrics: AMetric | Sequence[AMetric],
+    metrics: AMetric | Metric | Sequence[AMetric | Metric],
     memory: str | float | None = None,
 ) -> CircuitRuns:
     """Metrics [circuit, example] of circuits. `memory` is what rows may take: "4GiB", a fraction, half of what is free.
@@ -91,7 +92,12 @@ def run_circuits(
 
 
 def circuits_of(
-    model: Model, pairs: Pairs, *, graph: Graph, ablation: Ablation, metrics: AMetric | Sequence[AMetric]
+    model: Model,
+    pairs: Pairs,
+    *,
+    graph: Graph,
+    ablation: Ablation,
+    metrics: AMetric | Metric | Sequence[AMetric | Metric],
 ) -> ManyCircuits:
     """The clean run, ready to be made under circuits of a graph; values of cut senders are the ablation's."""
     replaced = replacement(pairs, as_ablation(ablation), SENDERS)

@@ -59,7 +59,7 @@ def ablate_set(
     made = intervene(model, pairs, chosen, ablation=asked, direction="noise", metric=measured)
     single = effects(model, made, chosen)
     together = _together(model, made, chosen, asked)
-    base, joint = single.clean, joint_effect(model, made, together, chosen)
+    base, joint = single.clean, _joint(model, made, together, chosen)
     data = xr.Dataset(
         {
             "joint": (("example",), joint),
@@ -74,7 +74,7 @@ def ablate_set(
     return Result(data, single.provenance.with_facts(*single.facts, fact), single.cost)
 
 
-def joint_effect(model: Model, made: Intervention, replaced: Replacement, parts: Sequence[Part]) -> np.ndarray:
+def _joint(model: Model, made: Intervention, replaced: Replacement, parts: Sequence[Part]) -> np.ndarray:
     """The score of several parts that are replaced together, for each example."""
     runs = {**replaced.runs, "set": Run(input=made.base, edits=_edits(replaced, parts))}
     metrics = reading(made.metric, changed="set", unchanged=made.base)

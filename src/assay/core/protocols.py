@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy as np
 import xarray as xr
 
+from assay.core.calls import against, pass_on
 from assay.core.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from assay.stats.controls import Asked, Comparison
 
 FORMAT = 1
 _HEAD = re.compile(r"^L(\d+)\.H(\d+)$")
@@ -117,9 +121,17 @@ class Scores:
         """Those components whose whole name matches a regular expression, such as r"L\\d+\\.mlp"."""
         kept = [i for i, name in enumerate(self.components) if re.fullmatch(pattern, name)]
         rows = None if self.per_example is None else self.per_example[kept]
-        return replace(
+        part = replace(
             self, components=tuple(self.components[i] for i in kept), values=self.values[kept], per_example=rows
         )
+        return pass_on(self, part)
+
+    def against(self, *controls: str, **options: Unpack[Asked]) -> Comparison:
+        """The best components' score beside the same quantity for controls, such as `"random"` or `"untrained"`.
+
+        Without names, those that claims of this kind need. `assay.stats.controls` says what there is and what each costs.
+        """
+        return against(self, controls, options)  # type: ignore[no-any-return]
 
     def to_dataset(self) -> xr.Dataset:
         """A labelled copy: variable `score` over `component`, or over `component` and `example` where kept."""

@@ -8,7 +8,8 @@ A method is one pure, typed function in one file:
 
 Its first two parameters are the model and the data. Each keyword-only parameter is either a *setting* (it becomes a
 field of a pydantic model made from the signature: validated, hashed, shown in forms) or an *earlier result* (its class
-says `handed_on = True`, as `Scores` does). The decorator returns the function itself, unchanged.
+says `handed_on = True`, as `Scores` does). What the decorator returns does what the function does; the results remember
+their call (`core.calls`), so that `.against("random", "untrained")` can make it again.
 
 Packages, assay's own included, announce the modules that hold methods through the entry-point group `assay.methods`.
 Listing methods imports those modules; it runs nothing.
@@ -24,6 +25,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from assay.core.calls import remembering
 from assay.core.errors import SettingsError, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,6 +46,8 @@ class Card:
     fails_when: str
     intervenes: bool = False
     """Whether it changes the network and measures what follows: only then do its numbers speak of causes."""
+    claim: str | None = None
+    """What kind of claim its results make, which says what controls they need; None: what it gives says it."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +101,17 @@ def method(
     assumes: str,
     fails_when: str,
     intervenes: bool = False,
+    claim: str | None = None,
 ) -> Callable[[F], F]:
-    """Register a function as a method. The function is returned as it was.
+    """Register a function as a method. What it does is not changed; its results remember their call.
 
     `intervenes` says that it changes the network and measures what follows, so that claims of causes may rest on it.
     """
-    card = Card(gives, (cites,) if isinstance(cites, str) else tuple(cites), cost, assumes, fails_when, intervenes)
+    sources = (cites,) if isinstance(cites, str) else tuple(cites)
+    card = Card(gives, sources, cost, assumes, fails_when, intervenes, claim)
 
-    def register(function: F) -> F:
+    def register(plain: F) -> F:
+        function = remembering(plain, claim=claim)
         described = _describe(function, card)
         known = _REGISTRY.get(described.name)
         if known is not None and known.function.__module__ != function.__module__:

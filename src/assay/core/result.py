@@ -6,18 +6,21 @@ import os
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from assay.core.calls import against
 from assay.core.errors import ExperimentError, nearest
 from assay.core.provenance import Cost, Provenance
 from assay.core.result_files import read_result, write_result
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+    from assay.stats.controls import Asked, Comparison
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,6 +69,13 @@ class Result:
         from assay.core.figures import figure  # plotly takes half a second to import
 
         return figure(self[self.names[0] if name is None else name], select)
+
+    def against(self, *controls: str, **options: Unpack[Asked]) -> Comparison:
+        """One variable at its best place beside the same quantity for controls, such as `"untrained"`.
+
+        `variable` says which; without names, the controls that claims of this kind need. See `assay.stats.controls`.
+        """
+        return against(self, controls, options)  # type: ignore[no-any-return]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one file, whole or not at all: a numpy archive without pickle, with everything else as JSON in it."""

@@ -29,11 +29,11 @@ from assay.experiments.given_edits import (
     Zero,
 )
 from assay.experiments.positions import Slice
-from assay.experiments.sourced_edits import Freeze, Mean, Patch, Resample, SourcedEdit, Swap
+from assay.experiments.sourced_edits import Freeze, Mean, Patch, Resample, SourcedEdit, Swap, SwapFeatures
 
 __all__ = [
     "ANY_SITE", "AnyEdit", "Edit", "Slice", "add", "call", "clamp", "edges", "feature", "freeze", "mean", "noise", "patch",
-    "project_out", "resample", "scale", "set", "swap", "zero",
+    "project_out", "resample", "scale", "set", "swap", "swap_features", "zero",
 ]  # fmt: skip
 
 AnyEdit = Annotated[GivenEdit | SourcedEdit | Edges, Field(discriminator="op")]
@@ -119,6 +119,13 @@ def feature(
     """Give features of a dictionary the activations `values` times `scale`, `relative` to their own if asked."""
     chosen = {"values": dict(values), "scale": scale, "relative": relative, "keep_error": keep_error}
     return Feature(site=site, dictionary=dictionary, **chosen, **where)
+
+
+def swap_features(
+    site: str, source: str, *, dictionary: str, features: Sequence[int], **where: Unpack[Where]
+) -> SwapFeatures:
+    """Give features of a dictionary the activations that they have in the run or input `source`."""
+    return SwapFeatures(site=site, source=source, dictionary=dictionary, features=tuple(features), **where)
 
 
 def freeze(site: str, source: str, **where: Unpack[Where]) -> Freeze:

@@ -33,12 +33,14 @@ class Estimate(Value):
         return (self.high - self.low) / 2
 
     def __str__(self) -> str:
+        within = f" in {self.clusters} clusters" if self.clusters is not None else ""
+        return f"{self.text_of_interval()}, n = {self.n}{within}"
+
+    def text_of_interval(self) -> str:
+        """The number and its interval, without how many examples: for where that stands beside it already."""
         digits = self.decimals()
         text = f"{self.value:z.{digits}f} [{self.low:z.{digits}f}, {self.high:z.{digits}f}]"
-        if self.level != 0.95:
-            text += f" ({100 * self.level:.4g} %)"
-        within = f" in {self.clusters} clusters" if self.clusters is not None else ""
-        return f"{text}, n = {self.n}{within}"
+        return text if self.level == 0.95 else f"{text} ({100 * self.level:.4g} %)"
 
     def decimals(self) -> int:
         """Decimals worth printing: enough to show the interval's width, at least two unless the number is large."""

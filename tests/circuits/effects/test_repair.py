@@ -9,8 +9,9 @@ from tests.tiny_pairs import pairs_of_ids, tiny_gpt2, tiny_llama
 
 from assay.circuits import patch_heads
 from assay.circuits.effects import mediated_effects, self_repair
-from assay.core.errors import SiteError
+from assay.core.caveats import caveats_in
 from assay.readouts import direct_logit_attribution
+from assay.training.planted import situation
 
 EXACT = 1e-9
 PAIRS = pairs_of_ids(3)
@@ -70,6 +71,20 @@ def test_a_backup_brings_back_just_what_its_principal_loses() -> None:
     assert float(dormant["before"]) == pytest.approx(0, abs=EXACT)  # no ablation of it alone shows that it matters
 
 
-def test_a_model_without_a_final_norm_is_refused() -> None:
-    with pytest.raises(SiteError, match="Self-repair needs the scale of the final norm"):
-        self_repair(linear_gpt2(), PAIRS, nodes=("L0.H0",), ablation="zero", metric="logit_diff")
+def test_without_a_final_norm_nothing_is_put_down_to_it() -> None:
+    found = self_repair(linear_gpt2(), PAIRS, nodes=("L0.H0",), ablation="zero", metric="logit_diff")
+    np.testing.assert_allclose(found["by_norm"].values, 0, atol=EXACT)
+    assert caveats_in(found.provenance.facts)[-1].startswith("the final norm's scale is not held")
+
+
+def test_the_planted_backup_head_takes_over() -> None:
+    """A hand-wired model of the library: the backup says the word where it was not said, half of the time or always."""
+    planted = situation("backup head")
+    found = self_repair(
+        planted.model, planted.pairs, nodes=("L0.H0", "L1.H0"), ablation="counterfactual", metric="logit_diff"
+    ).data.mean("example")
+    first, reserve = found.sel(node="L0.H0"), found.sel(node="L1.H0")
+    assert 0.2 * float(first["before"]) < float(first["repaired"]) and float(first["after"]) < 0.8 * float(
+        first["before"]
+    )
+    assert abs(float(reserve["before"])) < 0.1 * float(first["before"])

@@ -16,6 +16,7 @@ from assay.core.errors import DataError
 from assay.core.protocols import Scores
 from assay.data.example import Example
 from assay.data.pairs import Pairs
+from assay.training.planted import situation
 
 EXACT = 1e-9
 PAIRS = pairs_of_ids(4)
@@ -86,6 +87,40 @@ def test_less_of_the_metric_can_be_more_of_the_behaviour() -> None:
     ).data  # fmt: skip
     assert (data["kept"].values <= 1e-9).all() and (data["empty"].values < 0).all()
     np.testing.assert_allclose(data["recovered"].sel(fraction=1.0).values, 1, atol=1e-6)
+
+
+def test_random_circuits_of_a_planted_all_or_nothing_model_get_mibs_random_row() -> None:
+    """Run for real: with any edge of the circuit missing nothing is left of the behaviour."""
+    planted = situation("all or nothing")
+    graph = Graph.of(planted.model)
+    truth = planted.truth("counterfactual").edges
+    scores = Scores(graph.edges, np.array([float(edge in truth) for edge in graph.edges]), "the truth")
+    data = circuit_curves(
+        planted.model, planted.pairs, scores=scores, ablation="counterfactual", metric="logit_diff", random_circuits=4
+    ).data
+    random = data["summary"].sel(bound="value", ranking=[f"random {i}" for i in range(4)])
+    assert float(random.sel(quantity="cpr").median()) == pytest.approx(0.25, abs=0.01)
+    assert float(random.sel(quantity="cmd").median()) == pytest.approx(0.75, abs=0.01)
+    known = data["summary"].sel(bound="value", ranking="signed")
+    assert float(known.sel(quantity="cpr")) == pytest.approx(0.3 / 2 + 0.5)  # nothing at 20 % of 23 edges, all at 50 %
+    assert len(truth) <= float(known.sel(quantity="size_95")) <= 11
+
+
+def test_without_the_negative_head_more_than_everything_is_recovered() -> None:
+    planted = situation("negative head")
+    graph = Graph.of(planted.model)
+    truth = planted.truth("counterfactual").edges
+    against = {edge for edge in truth if edge.startswith("L1.H0->")}
+    values = np.array([-1.0 if edge in against else float(edge in truth) for edge in graph.edges])
+    found = circuit_curves(
+        planted.model, planted.pairs, scores=Scores(graph.edges, values, "the truth, signed"), ablation="counterfactual",
+        metric="logit_diff", random_circuits=0,
+    )  # fmt: skip
+    summary = found["summary"].sel(bound="value")
+    assert float(found["recovered"].sel(ranking="signed", bound="value").max()) > 1.1
+    assert float(summary.sel(ranking="signed", quantity="cpr")) > float(summary.sel(ranking="absolute", quantity="cpr"))
+    assert float(summary.sel(ranking="signed", quantity="cmd")) > float(summary.sel(ranking="absolute", quantity="cmd"))
+    assert any("more than the whole model" in fact for fact in found.provenance.facts)
 
 
 def test_no_gap_is_one_line() -> None:

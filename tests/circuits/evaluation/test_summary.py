@@ -71,6 +71,13 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 50 <= covered <= 60
 
 
+def test_where_every_example_recovers_the_same_share_there_is_no_doubt() -> None:
+    rng = np.random.default_rng(2)
+    whole, empty = rng.normal(5, 1, 12), rng.normal(1, 1, 12)
+    data = summarised(curve((empty + 0.6 * (whole - empty))[None, None].repeat(2, axis=1), whole, empty, (0.1, 1.0)))
+    np.testing.assert_allclose(data["recovered"].values, 0.6, atol=1e-12)  # value, low and high
+
+
 def test_the_spread_is_that_of_examples_and_leaves_out_those_without_a_gap() -> None:
     kept = np.array([[[0.0, 1.0, 7.0], [1.0, 1.0, 7.0]]])
     data = summarised(curve(kept, np.array([1.0, 1.0, 7.0]), np.array([0.0, 0.0, 7.0]), (0.1, 1.0)))

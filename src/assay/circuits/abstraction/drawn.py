@@ -51,6 +51,8 @@ def counterfactuals(
     chosen = tuple(variables) if variables is not None else tuple(v for v in causal.order if v != causal.output)
     if not chosen:
         raise DataError("there is no variable between inputs and output: name some in variables=.")
+    for variable in chosen:
+        causal.parents(variable)  # refuses a name that is not there
     pools = _pools(causal, seed)
     examples: list[Interchange] = []
     for variable in chosen:

@@ -143,7 +143,7 @@ def alignment_of(
     chosen = {name: best[name].item() for name in where}
     row = result.data.sel(chosen)
     sites = [str(site) for site in result.data.attrs["sites"]]
-    site = sites[list(result[axis].values).index(chosen[axis])] if axis in result else str(chosen[axis])
+    site = sites[result.data.coords[axis].values.tolist().index(chosen[axis])]
     return _rebuilt(result, row, site, chosen)
 
 

@@ -14,7 +14,7 @@ clean run, "scale" the number that the final norm divides by:
 
 `repaired` above 0 is the Hydra effect: later parts make up for what is gone. Below 0 they make it worse, since they were
 fed by it. Parts of the same layer's attention do not respond to one another. Where the part is in the last layer, only the
-norm can respond.
+norm can respond. In a model without a final norm nothing is due to it, and a fact says so.
 
 Cost: four forward passes of all examples for each part, and two more. Sources: McGrath et al. 2023, arXiv:2307.15771; Rushing
 & Nanda 2024, arXiv:2402.15390.
@@ -32,7 +32,6 @@ from assay.circuits.effects.parts import ABLATION, Part, ablated, held, later, m
 from assay.circuits.measuring import METRIC, AMetric, as_metric
 from assay.circuits.replacement import Replacement
 from assay.core.caveats import caveat
-from assay.core.errors import SiteError
 from assay.core.provenance import Cost
 from assay.core.registry import method
 from assay.core.result import Result
@@ -69,8 +68,6 @@ def self_repair(
     All (node, example), in units of the metric: `before`, `after`, `repaired`, `by_parts`, `by_norm`,
     `by_norm_first`; `clean` (example) is the unchanged run's.
     """
-    if (why := model.why_not(SCALE)) is not None:
-        raise SiteError(f"Self-repair needs the scale of the final norm, which this model does not show: {why}")
     chosen, measure = parts(nodes), as_metric(metric)
     by = replaced(pairs, as_ablation(ablation), chosen)
     rows, cost, clean, found = [], Cost(), np.array([]), None
@@ -94,14 +91,18 @@ def self_repair(
         {name: (("node", "example"), value) for name, value in measures.items()} | {"clean": ("example", clean)},
         coords={"node": list(nodes)},
     )
-    return Result(data, found.provenance.with_facts(*_facts(data, str(as_ablation(ablation)))), cost)
+    facts = _facts(data, str(as_ablation(ablation)))
+    if (why := model.why_not(SCALE)) is not None:
+        facts.append(caveat(f"the final norm's scale is not held, so nothing is put down to it: {why}"))
+    return Result(data, found.provenance.with_facts(*facts), cost)
 
 
 def _runs(model: Model, each: Part, by: Replacement) -> dict[str, Run]:
     """What may respond in each run: nothing, the final norm, later parts, all."""
     changed = ablated([each], by)
-    rest, scale = held(later(model, each), "clean"), edit.freeze(SCALE, "clean")
-    responds: dict[str, tuple[Edit, ...]] = {"nothing": (*rest, scale), "norm": rest, "parts": (scale,), "all": ()}
+    rest = held(later(model, each), "clean")
+    scale: tuple[Edit, ...] = () if model.why_not(SCALE) else (edit.freeze(SCALE, "clean"),)
+    responds: dict[str, tuple[Edit, ...]] = {"nothing": (*rest, *scale), "norm": rest, "parts": scale, "all": ()}
     return {kind: Run(input="clean", edits=(*changed, *holds)) for kind, holds in responds.items()}
 
 

@@ -11,8 +11,9 @@ Where a model's code can't take wider keys, that shows in one trial, whose reaso
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,12 +24,12 @@ from assay.core.errors import SiteError
 from assay.core.sites import SiteName
 from assay.engine.hooks import Change
 from assay.engine.passes import forward
-from assay.models.attention import IMPLEMENTATION, attending, native_functions, using
+from assay.models.attention import IMPLEMENTATION, Attend, attending, native_functions, using
 from assay.models.network import Network
 from assay.models.norms import CANNOT_RUN
 from assay.models.structure import Site
 from assay.models.taps import Direct
-from assay.models.views import Heads
+from assay.models.views import Heads, View
 
 
 def group_size(network: Network, layer: int) -> int:
@@ -42,16 +43,22 @@ def widened(value: Tensor, size: int) -> Tensor:
     return value.repeat_interleave(size, 2)
 
 
-@contextmanager
-def own_keys(network: Network) -> Iterator[None]:
-    """In this context attention takes keys and values of as many heads as there are queries, beside its usual ones."""
+def widening(site: Site, size: int) -> tuple[Change, Site]:
+    """The change that widens keys or values at a site, and the site as it is read afterwards."""
+    tap = site.tap
+    assert isinstance(tap, Direct)  # others are refused
+    wide = replace(tap, view=View((Heads(site.sizes["kv_head"] * size),)))
+    return (lambda value: widened(value, size)), replace(site, tap=wide)
+
+
+def parting(network: Network, function: Callable[[nn.Module], Attend]) -> Attend:
+    """Attention that takes keys and values of as many heads as there are queries, beside its usual ones."""
     shared = {}
     for site in network.structure.sites.values():
         if site.name.name == "k" and site.name.stack is None and site.layer is not None:
             attention = network.structure.sites.get(SiteName("q_rot", site.layer))
             if attention is not None:
                 shared[id(network.modules[attention.tap.port.module])] = site.sizes["kv_head"]
-    function = native_functions(network.holders)
 
     def attend(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **rest: Any
@@ -67,6 +74,13 @@ def own_keys(network: Network) -> Iterator[None]:
             found.append(out[:, :, member::size])
         return torch.stack(found, 3).flatten(2, 3), None
 
+    return attend
+
+
+@contextmanager
+def own_keys(network: Network) -> Iterator[None]:
+    """In this context attention takes keys and values of their own for query heads that share them."""
+    attend = parting(network, native_functions(network.holders))
     with using(network.holders, IMPLEMENTATION), attending(attend):
         yield
 
@@ -96,7 +110,7 @@ def _why_not(network: Network) -> str | None:
             return f"{site} is a part of a projection that gives more than it"
         if SiteName("q_rot", site.layer) not in network.structure.sites:
             return str(network.why_not(f"L{site.layer}.q_rot"))
-    changes = [(site, _widening(group_size(network, site.layer or 0))) for site in sites]
+    changes = [(site, widening(site, group_size(network, site.layer or 0))[0]) for site in sites]
     for inputs in network.examples:
         try:
             plain = forward(network, inputs)
@@ -109,10 +123,6 @@ def _why_not(network: Network) -> str | None:
             return f"its code does not take them ({type(error).__name__}: {str(error).splitlines()[0][:100]})"
         return _difference(plain.output, wide.output)
     return "there are no example inputs to try it on"
-
-
-def _widening(size: int) -> Change:
-    return lambda value: widened(value, size)
 
 
 def _difference(plain: Tensor | None, wide: Tensor | None) -> str | None:

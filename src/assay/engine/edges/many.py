@@ -76,26 +76,28 @@ class ManyCircuits:
         return made
 
     def measure(
-        self, kept: Kept, *, memory: str | float | None = None
+        self, kept: Kept, *, rows: Sequence[int] | None = None, memory: str | float | None = None
     ) -> dict[str, Float[np.ndarray, "circuit example"]]:
-        """The metrics of every circuit on every example: by name, [circuit, example].
+        """The metrics of every circuit on every example: by name, [circuit, example]. `rows` are some of the examples.
 
         `memory` is what rows may take: a size, a fraction of what is free, or None for half of it.
         """
         names = [metric.name or metric.kind for metric in self.prepared.experiment.metrics]
-        examples = len(self.prepared.prompts[self.prepared.run.input])
-        found = {name: np.full((len(kept), examples), np.nan) for name in names}
-        done, total = 0, len(kept) * examples
+        wanted = range(len(self.prepared.prompts[self.prepared.run.input])) if rows is None else list(rows)
+        column = {row: number for number, row in enumerate(wanted)}
+        found = {name: np.full((len(kept), len(column)), np.nan) for name in names}
+        done, total = 0, len(kept) * len(column)
         for runner in self.runners():
             size = self.room(runner, memory)
-            every = [(circuit, at) for circuit in range(len(kept)) for at in range(len(runner.rows))]
+            here = [at for at, row in enumerate(runner.rows) if row in column]
+            every = [(circuit, at) for circuit in range(len(kept)) for at in here]
             for start in range(0, len(every), size):
                 some = every[start : start + size]
                 circuits, at = [circuit for circuit, _ in some], [place for _, place in some]
                 many = self.rows(runner, at, kept[circuits])
                 for metric, name in zip(self.prepared.experiment.metrics, names, strict=True):
                     values = per_example(many.measure(metric, "main", self.prepared.run))
-                    found[name][circuits, many.rows] = values.double().cpu().numpy()
+                    found[name][circuits, [column[row] for row in many.rows]] = values.double().cpu().numpy()
                 done += len(some)
                 report(done, total)
         return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from assay.core.errors import SiteError
 from assay.models.network import Network
 from assay.models.norms import CANNOT_RUN
 from assay.models.offloaded import weight_of
@@ -42,21 +43,27 @@ class Projection:
         out = torch.einsum("bhpm,mhd->bphd", x, weight)
         return out if bias is None else out + bias
 
-    def pull(self, network: Network, gradient: Tensor, heads: Tensor, like: Tensor) -> Tensor:
-        """Gradients at heads' outputs as gradients at their own inputs: [batch, pos, head, d_head] → [batch, head, pos,
-        d_model]. `like` is an input of all heads, at which the derivative of a projection that is not plain is taken."""
-        if self.turned is None:
-            x = like[:, None].expand(-1, len(heads), -1, -1).detach().requires_grad_()
-            with torch.enable_grad():
-                return torch.autograd.grad(self.apply(network, x, heads), x, gradient)[0]
+    def pull(self, network: Network, gradient: Tensor, heads: Tensor) -> Tensor:
+        """Gradients at heads' outputs as gradients at their inputs: [batch, pos, head, d_head] → [batch, head, pos,
+        d_model].
+
+        Raises:
+            SiteError: the projection is not one by a plain weight.
+        """
         weight, _ = self.weight(network, gradient, heads)
         return torch.einsum("bphd,mhd->bhpm", gradient, weight)
+
+    def seen(self, network: Network, x: Tensor, heads: Tensor) -> Tensor:
+        """One input of all heads through their weights, without biases: [batch, pos, d_model] → [batch, pos, head, d_head]."""
+        weight, _ = self.weight(network, x, heads)
+        return torch.einsum("bpm,mhd->bphd", x, weight)
 
     def weight(self, network: Network, like: Tensor, heads: Tensor) -> tuple[Tensor, Tensor | None]:
         """Of a plain projection, the columns of some heads: [d_model, head, d_head], and their bias [head, d_head]."""
         module = network.modules[self.module]
         weight, bias = weight_of(module), weight_of(module, "bias")
-        assert weight is not None  # the projection was found by multiplying with it
+        if weight is None or self.turned is None:
+            raise SiteError(f"{self.module} does more than multiply by a weight, so its derivative is not known here.")
         rows = weight.detach() if self.turned else weight.detach().T
         chosen = self._read(rows[None])[0][:, heads.to(rows.device)].to(like)
         if bias is None:
@@ -81,7 +88,7 @@ def projection(network: Network, site: Site, read: Tensor, value: Tensor) -> Pro
                 each = read[:, None].expand(-1, len(heads), -1, -1)
                 if _same(found.apply(network, each, heads), value):
                     return found
-        except (*CANNOT_RUN, AssertionError):
+        except (*CANNOT_RUN, SiteError):
             continue
     return f"{site} is no projection of what attention reads"
 

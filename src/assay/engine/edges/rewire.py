@@ -15,7 +15,7 @@ d_model multiplications for each row, and a norm and a head's projection for eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -93,8 +93,8 @@ class Rewire:
         live = self.cuts.live()
         senders = [s for s in range(len(self.cuts.senders)) if bool(live[s].any())]
         receivers = [r for r in range(len(self.cuts.receivers)) if bool(live[:, r].any())]
-        self.senders = _gathered((self.cuts.senders[s], s) for s in senders)
-        self.receivers = _gathered((self.cuts.receivers[r], r) for r in receivers)
+        self.senders = by_place((self.cuts.senders[s], s) for s in senders)
+        self.receivers = by_place((self.cuts.receivers[r], r) for r in receivers)
 
     def changes(self) -> list[tuple[Site, Change]]:
         """What to do at each site, in forward order. To be placed after all other changes of the pass."""
@@ -227,8 +227,8 @@ class Rewire:
         return any(self._own_keys(layer, slot) for layer, slot in self.receivers if layer is not None)
 
 
-def _gathered(parts: Iterator[tuple[Sender | Receiver, int]]) -> dict[Place, list[int]]:
-    """The numbers of parts by their place."""
+def by_place(parts: Iterable[tuple[Sender | Receiver, int]]) -> dict[Place, list[int]]:
+    """The numbers of parts by their place: a layer and a slot, or "heads", "mlp", "write"."""
     found: dict[Place, list[int]] = {}
     for part, number in parts:
         if isinstance(part, Receiver):

@@ -27,7 +27,7 @@ from assay.models.network import Network
 from assay.models.norms import CANNOT_RUN
 from assay.models.offloaded import weight_of
 from assay.models.structure import Site
-from assay.models.taps import Direct, HeadOut, output_weight
+from assay.models.taps import Direct, HeadOut, NormScale, norm_scale, output_weight
 from assay.models.views import Scaled
 
 T = TypeVar("T")
@@ -35,18 +35,45 @@ KINDS = ("sequential", "parallel", "single")
 
 
 @dataclass(frozen=True)
+class Norm:
+    """A native norm that reads the stream: `x / scale(x) · weight + bias`, `centred` or not."""
+
+    module: str
+    centred: bool
+    eps: float
+
+    def through(self, network: Network, x: Tensor) -> Tensor:
+        """The stream through the native module."""
+        out: Tensor = network.modules[self.module].forward(x)
+        return out
+
+    def weight(self, network: Network, like: Tensor) -> Tensor:
+        """What the normalised stream is multiplied by, [d_model], read off the native module itself."""
+        width = like.shape[-1]
+        probe = like.new_ones(1, 1, width)
+        probe[..., 1::2] = -1.0
+        unit, _ = norm_parts(probe, self.centred, self.eps)
+        with torch.no_grad():
+            shifted = self.through(network, probe) - self.through(network, torch.zeros_like(probe))
+        return (shifted / unit)[0, 0].to(like)
+
+
+def norm_parts(x: Tensor, centred: bool, eps: float) -> tuple[Tensor, Tensor]:
+    """x / scale, and the scale [..., 1], of a norm."""
+    scale = norm_scale(x, centred, eps)
+    return (x - x.mean(-1, keepdim=True) if centred else x) / scale, scale
+
+
+@dataclass(frozen=True)
 class Reading:
-    """What a receiver reads: the stream at a site, through a native norm (None: as it is)."""
+    """What a receiver reads: the stream at a site, through a native norm (`scale` None: as it is)."""
 
     stream: Site
-    norm: str | None
+    scale: Norm | None
 
     def through(self, network: Network, x: Tensor) -> Tensor:
         """The stream through the norm."""
-        if self.norm is None:
-            return x
-        out: Tensor = network.modules[self.norm].forward(x)
-        return out
+        return x if self.scale is None else self.scale.through(network, x)
 
 
 @dataclass(frozen=True)
@@ -76,6 +103,15 @@ class HeadsOut:
         out = torch.einsum("bphd,hdm->bpm", z, self._weight(network, z))
         bias = weight_of(network.modules[self.tap.projection], "bias")
         return out if bias is None else out + bias.detach().to(out)
+
+    def changes(self, network: Network, z: Tensor, other: Tensor) -> Tensor:
+        """What is added more to the stream when one head's z is another: [batch, head, pos, d_model]."""
+        shares = self.shares(network, other - z)
+        if self.norm is None:
+            return shares * self.factor
+        out = self.whole(network, z)
+        changed = self.added(network, (out[:, None] + shares).flatten(0, 1)).reshape(shares.shape)
+        return changed - self.added(network, out)[:, None]
 
     def added(self, network: Network, out: Tensor) -> Tensor:
         """What is added to the stream when the output projection returns `out`."""
@@ -219,7 +255,8 @@ class _Layer:
             return Reading(stream, None)
         scale = self._site("mlp_norm_scale" if slot is None else "attn_norm_scale")
         if scale is not None:
-            found = Reading(stream, scale.tap.port.module)
+            assert isinstance(scale.tap, NormScale)
+            found = Reading(stream, Norm(scale.tap.port.module, scale.tap.centred, scale.tap.eps))
             try:
                 with torch.no_grad():
                     if same(found.through(self.network, x), read):

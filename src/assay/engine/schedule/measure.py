@@ -107,7 +107,7 @@ def prepare(network: Network, experiment: Experiment, prompts: Mapping[str, Prom
     fit = fitness(network, experiment, case.filled)
     if fit.refused is not None:
         return fit.refused
-    found = _proven(network, fit.whole is None and "position" not in asked.without)
+    found = proven(network, fit.whole is None and "position" not in asked.without)
     if found.refused is not None:
         return found.refused
     plan = _plan(case, fit, found, asked)
@@ -134,7 +134,8 @@ def _plan(case: _Case, fit: Fitness, layout: Proof, asked: Asked) -> Plan:
 _PROOFS: WeakKeyDictionary[nn.Module, dict[bool, Proof]] = WeakKeyDictionary()
 
 
-def _proven(network: Network, flat: bool) -> Proof:
+def proven(network: Network, flat: bool) -> Proof:
+    """In which layout the schedule holds on this model, tried when first asked for; `flat`: rows of positions are allowed."""
     known = _PROOFS.setdefault(network.native, {})
     if flat not in known:
         known[flat] = proof(network, _naively, _tried, try_flat=flat)

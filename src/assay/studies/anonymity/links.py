@@ -1,0 +1,139 @@
+"""Links that lead to an account or a document whose owner can be seen.
+
+A link to others' work identifies nobody, so links to unknown accounts are only listed, to be looked over once. A link is
+a finding when it is said to be the authors' own ("our code is available at", a field such as `repository`, `push_to_hub`,
+`git clone` of no known project), or when only its owner would link it (a shared document, a project of Overleaf).
+"""
+
+from __future__ import annotations
+
+import re
+
+from assay.studies.anonymity.lists import listed
+from assay.studies.anonymity.machine import somebody
+from assay.studies.anonymity.match import CERTAIN, LIKELY, POSSIBLE, Match
+from assay.studies.anonymity.piece import Role
+
+KNOWN = listed("projects")
+"""Accounts of projects that everybody uses."""
+
+_OWNED = re.compile(
+    r"(?P<hub>github\.com|raw\.githubusercontent\.com|gist\.github\.com|gitlab\.(?:com|[\w-]+\.\w+)|bitbucket\.org"
+    r"|codeberg\.org|"
+    r"huggingface\.co(?:/(?:datasets|spaces))?|hf\.co(?:/(?:datasets|spaces))?|(?:www\.)?kaggle\.com"
+    r"|hub\.docker\.com/r|zenodo\.org/records?|osf\.io|"
+    r"replicate\.com|colab\.research\.google\.com/github|mybinder\.org/v2/gh|img\.shields\.io/github/\w+"
+    r"|git\.[\w.-]+)[/:](?P<owner>[A-Za-z0-9][\w.-]*)(?P<rest>/[\w.-]+)?"
+)
+_PAGES = re.compile(
+    r"(?<![\w-])(?P<owner>[A-Za-z0-9][\w-]*)\.(?:github|gitlab)\.io\b|(?:https?://"
+    r"|www\.)[\w.-]+/~(?P<tilde>[A-Za-z][\w.-]+)"
+)
+_WANDB = re.compile(r"(?:api\.)?wandb\.ai/(?P<owner>[A-Za-z0-9][\w.-]*)")
+_SHARED = re.compile(
+    r"(?:git\.|www\.)?overleaf\.com/(?:project/|read/|\d*)?[a-z0-9]{10,}|(?:docs|drive"
+    r"|sites)\.google\.com/[\w/.?=&#@~%-]{8,}"
+    r"|colab\.research\.google\.com/drive/[\w-]{10,}|(?:www\.)?dropbox\.com/[\w/.?=&-]{6,}|(?:1drv\.ms"
+    r"|[\w-]+\.sharepoint\.com|app\.box\.com)/[\w/.?=&-]{4,}"
+    r"|(?:[\w-]+\.)?notion\.(?:so|site)/[\w/-]{8,}|[\w-]+\.slack\.com\b|discord\.gg/\w+|forms\.gle/\w+"
+)
+_PROFILE = re.compile(
+    r"(?:www\.)?linkedin\.com/in/[\w-]+|(?:twitter|x)\.com/(?!intent|share|home|search)\w{2,}"
+    r"|scholar\.google\.[\w.]+/citations\?[\w=&;-]*user=[\w-]+"
+    r"|openreview\.net/profile\?id=[\w~-]+|(?:www\.)?semanticscholar\.org/author/[\w/-]+|dblp\.org/pid/[\w/-]+"
+    r"|(?:www\.)?researchgate\.net/profile/[\w-]+"
+    r"|orcid\.org/[\dX-]{19}|bsky\.app/profile/[\w.-]+"
+)
+_CALLS = re.compile(
+    r"(?:push_to_hub|create_repo|upload_folder|upload_file"
+    r"|upload_large_folder)\([^)]{0,80}?[\"'](?P<a>[\w.-]+)/[\w.-]+[\"']"
+    r"|hub_model_id\s*[=:]\s*[\"']?(?P<b>[\w.-]+)/|(?:wandb\.(?:init|login|Api)\([^)]{0,200}?"
+    r"|^\s*(?:--)?(?:wandb[_-])?)entity[\"']?\s*[=:]\s*[\"']?(?P<c>[A-Za-z][\w.-]+)"
+    r"|--entity[= ](?P<d>[A-Za-z][\w.-]+)|(?:hub[_-]user(?:name)?|hf[_-]user(?:name)?"
+    r"|github[_-]user(?:name)?)[\"']?\s*[=:]\s*[\"']?(?P<e>[A-Za-z][\w.-]+)",
+    re.M,
+)
+_OURS = re.compile(
+    r"\b(?:our|we|my)\b[^.!?]{0,120}$|(?:code|data|datasets?|models?|weights|checkpoints|website|page|demo"
+    r"|implementation|repository|"
+    r"artifacts?|supplement\w*)\b[^.!?]{0,60}\b(?:available|found|released|hosted|accessible|published)\b[^.!?]{0,60}$"
+    r"|(?:project (?:page|website)|code|website|repository|demo|our \w+)\s*(?:\(\w+\))?\s*:\s*\S{0,20}$",
+    re.I | re.S,
+)
+_THEIRS = re.compile(
+    r"\b(?:their|his|her|official|original|authors'|publicly released by|from|by)\b[^.!?]{0,60}$", re.I | re.S
+)
+_CLONE = re.compile(r"git\s+(?:clone|remote\s+add\s+\w+)\s+(?:-\S+\s+)*\S*$")
+
+
+def find_links(text: str, role: Role) -> tuple[list[Match], list[str]]:
+    """Links that are the authors' own or tell their owner; and links to unknown accounts, to be looked over."""
+    found: list[Match] = []
+    unknown: list[str] = []
+    for match in _OWNED.finditer(text):
+        _owned(text, match, role, (found, unknown))
+    for match in _PAGES.finditer(text):
+        group = "owner" if match["owner"] else "tilde"
+        if match[group].lower() in KNOWN or not somebody(match[group]):
+            continue
+        if (certainty := _own(text, match.start(), role)) is not None:
+            found.append(Match("hub link", *match.span(group), certainty))
+        else:
+            unknown.append(match[0])
+    for match in _WANDB.finditer(text):
+        if match["owner"].lower() not in KNOWN | {"site", "authorize", "home", "quickstart"} and somebody(
+            match["owner"]
+        ):
+            found.append(Match("hub link", *match.span("owner"), LIKELY))
+    found += [Match("shared document", *match.span(), LIKELY, "removed") for match in _SHARED.finditer(text)]
+    found += [Match("profile", *match.span(), LIKELY, "removed") for match in _PROFILE.finditer(text)]
+    for match in _CALLS.finditer(text):
+        group = next(name for name in "abcde" if match[name])
+        if somebody(match[group]) and match[group].lower() not in {
+            "none",
+            "null",
+            "args",
+            "self",
+            "cfg",
+            "config",
+            "entity",
+        }:
+            found.append(Match("account", *match.span(group), LIKELY))
+    return found, unknown
+
+
+def _owned(text: str, match: re.Match[str], role: Role, into: tuple[list[Match], list[str]]) -> None:
+    owner = match["owner"]
+    if (
+        not somebody(owner)
+        or (owner.lower() in KNOWN and role is not Role.OWN_LINK)
+        or owner.lower().startswith("anonymous")
+    ):
+        return
+    if (
+        not match["rest"]
+        and match["hub"].startswith(("huggingface", "hf.co", "zenodo", "osf"))
+        and not _ours(text, match.start())
+    ):
+        return  # a model of the first days, such as gpt2
+    if (certainty := _own(text, match.start(), role)) is not None:
+        into[0].append(Match("hub link", *match.span("owner"), certainty))
+    else:
+        into[1].append(match[0])
+
+
+def _own(text: str, at: int, role: Role) -> int | None:
+    """How certain it is that the link at a place is the authors' own; None for others' work."""
+    if role is Role.OWN_LINK:
+        return CERTAIN
+    if role in (Role.BIBLIOGRAPHY, Role.BINARY):
+        return None
+    before = text[max(0, at - 240) : at]
+    if _CLONE.search(before):
+        return POSSIBLE
+    return LIKELY if _ours(text, at) else None
+
+
+def _ours(text: str, at: int) -> bool:
+    before = re.sub(r"https?://(?:www\.)?$|\\(?:url|href)\{.*$", "", text[max(0, at - 240) : at])
+    return _OURS.search(before) is not None and _THEIRS.search(before) is None

@@ -1,0 +1,59 @@
+"""One piece of text, searched for the given names and for everything else that identifies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from assay.studies.anonymity.addresses import find_addresses
+from assay.studies.anonymity.fields import find_fields
+from assay.studies.anonymity.folding import fold
+from assay.studies.anonymity.links import find_links
+from assay.studies.anonymity.machine import find_machine
+from assay.studies.anonymity.match import Match, strongest
+from assay.studies.anonymity.names import Names
+from assay.studies.anonymity.persons import find_names
+from assay.studies.anonymity.piece import Piece, Role
+from assay.studies.anonymity.wording import find_affiliations, find_wording
+
+
+def search(piece: Piece, names: Names) -> tuple[list[Match], list[str]]:
+    """Matches with their places in the piece's own text, and links to unknown accounts."""
+    folded = fold(piece.text)
+    matches, links = _all(folded.text, names, piece.role)
+    found = []
+    for each in strongest(matches):
+        start, end = folded.back(each.start, each.end)
+        found.append(replace(each, start=start, end=end))
+    return found, links
+
+
+def _all(text: str, names: Names, role: Role) -> tuple[list[Match], list[str]]:
+    matches = find_names(text, names, role)
+    matches += find_addresses(text, role)
+    matches += find_machine(_slashes(text), role)
+    matches += find_fields(text, role)
+    matches += _git(text, role)
+    linked, unknown = find_links(text, role)
+    matches += linked
+    matches += find_wording(text, role)
+    if role is Role.PERSON:
+        matches += find_affiliations(text)
+    return matches, unknown
+
+
+def _slashes(text: str) -> str:
+    """Percent signs for slashes undone in place: as long as before, so that places stay."""
+    return re.sub(r"%2[fF]", "///", text) if "%2" in text else text
+
+
+def _git(text: str, role: Role) -> Iterator[Match]:
+    """The name in 'Jane Doe <jane@x.org>', whoever it is."""
+    if role is Role.GIT:
+        from assay.studies.anonymity.fields import names_somebody
+        from assay.studies.anonymity.match import CERTAIN
+
+        match = re.match(r"[^<\n]*(?:<[^>\n]*>)?", text)
+        if match and names_somebody(match[0].partition("<")[0]) and match[0].strip():
+            yield Match("git identity", 0, match.end(), CERTAIN, "Anonymous <anonymous@example.org>")
