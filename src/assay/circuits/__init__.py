@@ -11,6 +11,7 @@ from assay.circuits.abstraction import (
     pca_alignment,
 )
 from assay.circuits.accuracy import task_accuracy
+from assay.circuits.acdc import acdc
 from assay.circuits.atp_star import atp_star
 from assay.circuits.attribution import attribution_patching, attribution_positions, relevance_patching
 from assay.circuits.average import average_scores
@@ -25,6 +26,7 @@ from assay.circuits.baselines import (
 from assay.circuits.choosing import choose_circuit, read_circuit
 from assay.circuits.circuit import Circuit
 from assay.circuits.edge_attribution import eap, eap_ig
+from assay.circuits.edge_mask import edge_mask
 from assay.circuits.edge_patching import edge_patching
 from assay.circuits.effects import mediated_effects, pairwise_interactions, self_repair, shapley_values
 from assay.circuits.evaluation import (
@@ -54,6 +56,7 @@ __all__ = [
     "ablate_features",
     "ablate_positions",
     "ablate_set",
+    "acdc",
     "activation_norms",
     "atp_star",
     "attribution_patching",
@@ -73,6 +76,7 @@ __all__ = [
     "eap",
     "eap_ig",
     "edge_baseline",
+    "edge_mask",
     "edge_patching",
     "evaluate_circuit",
     "feature_alignment",

@@ -73,9 +73,9 @@ def values(model: Model, made: Intervention, sites: Sequence[str], *, other: Run
     own = {site: torch.as_tensor(found[site].values) for site in sites}
     longest = max(made.pairs.lengths)
     for site, value in own.items():
-        if (there := positions_first(site, value).shape[1]) != longest:
+        if (count := positions_first(site, value).shape[1]) != longest:
             raise SiteError(
-                f"{site} has {there} positions for prompts of {longest} tokens: its entries belong to no token."
+                f"{site} has {count} positions for prompts of {longest} tokens: its entries belong to no token."
             )
     there = {site: torch.as_tensor(found[f"other.{site}"].values) for site in sites}
     facts = (made.fact, total_fact(made.metric, {"clean": clean, "counterfactual": corrupt}))
