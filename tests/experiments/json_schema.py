@@ -9,7 +9,7 @@ TYPES = {"object": dict, "array": list, "string": str, "null": type(None), "bool
 KNOWN = {
     "$ref", "$defs", "$schema", "additionalProperties", "anyOf", "const", "default", "description", "discriminator",
     "enum", "items", "maximum", "minimum", "minItems", "minProperties", "oneOf", "pattern", "patternProperties",
-    "properties", "required", "title", "type",
+    "properties", "required", "title", "type", "minLength", "exclusiveMinimum", "exclusiveMaximum", "prefixItems", "maxItems",
 }  # fmt: skip
 
 
@@ -32,14 +32,22 @@ def unfitting(value: Any, schema: dict[str, Any], root: dict[str, Any], place: s
         found.append(f"{place}: not one of {schema['enum']}")
     if isinstance(value, int | float) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
         found.append(f"{place}: out of range")
+    if isinstance(value, int | float) and not (
+        schema.get("exclusiveMinimum", value - 1) < value < schema.get("exclusiveMaximum", value + 1)
+    ):
+        found.append(f"{place}: out of range")
+    if isinstance(value, str) and len(value) < schema.get("minLength", 0):
+        found.append(f"{place}: too short")
     if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
         found.append(f"{place}: not like {schema['pattern']}")
     if isinstance(value, list):
         if len(value) < schema.get("minItems", 0):
             found.append(f"{place}: too short")
-        found += [
-            e for i, item in enumerate(value) for e in unfitting(item, schema.get("items", {}), root, f"{place}.{i}")
-        ]
+        if len(value) > schema.get("maxItems", len(value)):
+            found.append(f"{place}: too long")
+        first, rest = schema.get("prefixItems", []), schema.get("items", {})
+        for i, item in enumerate(value):
+            found += unfitting(item, first[i] if i < len(first) else rest, root, f"{place}.{i}")
     if isinstance(value, dict):
         found += _object(value, schema, root, place)
     return found

@@ -7,11 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from assay.studies.conclusion import Conclusion, Judgement
+from assay.studies.lint import Finding
 from assay.studies.plan import Plan
 
 STYLES = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
@@ -80,6 +82,21 @@ def show_conclusion(conclusion: Conclusion, folder: Path, *, title: str) -> None
     console.print(f"numbers  {folder / 'results'}")
     if report.exists():
         console.print(f"report   {report}")
+
+
+def show_findings(findings: tuple[Finding, ...], path: Path) -> None:
+    """What was found in a study file, each with what to do."""
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=120)
+    if not findings:
+        console.print(f"{path}: nothing to say against it.")
+        return
+    for each in findings:
+        style = "red" if each.level == "error" else "yellow"
+        console.print(Text.assemble((each.level, style), f"  {each.where}"))
+        console.print(Padding(Text(f"{each.problem} {each.advice}"), (0, 0, 1, 4)))
+    errors = sum(each.level == "error" for each in findings)
+    console.print(f"{path}: {errors} errors, {len(findings) - errors} warnings")
 
 
 def _table(judgements: tuple[Judgement, ...]) -> Table:

@@ -48,6 +48,7 @@ ABLATION = "what an activation is replaced by: zero, mean, resample or counterfa
 
 
 @method(
+    intervenes=True,
     gives=Scores,
     cites=CITES,
     cost="one forward pass of all examples for each feature",
@@ -72,6 +73,7 @@ def ablate_features(
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=CITES,
     cost="one forward pass of all examples for each feature and position",

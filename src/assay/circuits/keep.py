@@ -31,6 +31,7 @@ FAILS = "the ablated heads also hold what every text needs: then even a true cir
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites="arXiv:2211.00593",
     cost="(2 + random sets) × sizes forward passes of all examples",
@@ -66,6 +67,7 @@ def keep_heads(
 
 
 @method(
+    intervenes=True,
     gives=Scores,
     cites="arXiv:2211.00593",
     cost="about 25 forward passes of all examples: sizes are doubled, then the gap is split into eight until it is closed",
@@ -124,6 +126,7 @@ def _inside(short: int, long: int) -> list[int]:
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites="arXiv:2211.00593",
     cost="2 + random sets forward passes of all examples",

@@ -46,7 +46,7 @@ LAYERS = "only parts in these layers; nothing means all"
 POSITIONS = "named positions or indices; nothing means every index, for prompts of one length"
 
 
-@method(gives=Scores, cites=CITES, cost=COST, assumes=ASSUMES, fails_when=FAILS)
+@method(intervenes=True, gives=Scores, cites=CITES, cost=COST, assumes=ASSUMES, fails_when=FAILS)
 def patch(
     model: Model,
     pairs: Pairs,
@@ -61,7 +61,7 @@ def patch(
     return _scores(found, "gained in the counterfactual run" if direction == "denoise" else "lost in the clean run")
 
 
-@method(gives=Result, cites=CITES, cost=COST_POSITIONS, assumes=ASSUMES, fails_when=FAILS)
+@method(intervenes=True, gives=Result, cites=CITES, cost=COST_POSITIONS, assumes=ASSUMES, fails_when=FAILS)
 def patch_positions(
     model: Model,
     pairs: Pairs,
@@ -80,7 +80,7 @@ def patch_positions(
     return with_positions(found, positions)
 
 
-@method(gives=Scores, cites=(*CITES, "arXiv:2409.09951"), cost=COST, assumes=ASSUMES, fails_when=FAILS)
+@method(intervenes=True, gives=Scores, cites=(*CITES, "arXiv:2409.09951"), cost=COST, assumes=ASSUMES, fails_when=FAILS)
 def ablate(
     model: Model,
     pairs: Pairs,
@@ -95,7 +95,14 @@ def ablate(
     return _scores(found, "lost in the clean run")
 
 
-@method(gives=Result, cites=(*CITES, "arXiv:2409.09951"), cost=COST_POSITIONS, assumes=ASSUMES, fails_when=FAILS)
+@method(
+    intervenes=True,
+    gives=Result,
+    cites=(*CITES, "arXiv:2409.09951"),
+    cost=COST_POSITIONS,
+    assumes=ASSUMES,
+    fails_when=FAILS,
+)
 def ablate_positions(
     model: Model,
     pairs: Pairs,

@@ -36,6 +36,7 @@ FAILS = (
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=CITES,
     cost="layers × positions forward passes of all examples, and two more",
@@ -62,6 +63,7 @@ def patch_residual(
 
 
 @method(
+    intervenes=True,
     gives=Scores,
     cites=CITES,
     cost="one forward pass of all examples for each head, and two more",
@@ -85,6 +87,7 @@ def patch_heads(
 
 
 @method(
+    intervenes=True,
     gives=Scores,
     cites=CITES,
     cost="two forward passes of all examples for each layer, and four more",

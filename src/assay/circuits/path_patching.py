@@ -49,6 +49,7 @@ RECEIVERS = ("q", "k", "v", "mlp")
 
 
 @method(
+    intervenes=True,
     gives=Scores,
     cites=("arXiv:2211.00593", "arXiv:2304.05969"),
     cost="two forward passes of all examples for each sender, and three more; the schedule computes what differs",

@@ -33,6 +33,7 @@ from assay.experiments.sourced_edits import Patch
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=(*CITES, "arXiv:2409.09951"),
     cost="one forward pass of all examples for the set, one for each part, and three more",

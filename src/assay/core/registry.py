@@ -44,6 +44,8 @@ class Card:
     cost: str
     assumes: str
     fails_when: str
+    intervenes: bool = False
+    """Whether it changes the network and measures what follows: only then do its numbers speak of causes."""
     claim: str | None = None
     """What kind of claim its results make, which says what controls they need; None: what it gives says it."""
 
@@ -98,10 +100,15 @@ def method(
     cost: str,
     assumes: str,
     fails_when: str,
+    intervenes: bool = False,
     claim: str | None = None,
 ) -> Callable[[F], F]:
-    """Register a function as a method. What it does is not changed; its results remember their call."""
-    card = Card(gives, (cites,) if isinstance(cites, str) else tuple(cites), cost, assumes, fails_when, claim)
+    """Register a function as a method. What it does is not changed; its results remember their call.
+
+    `intervenes` says that it changes the network and measures what follows, so that claims of causes may rest on it.
+    """
+    sources = (cites,) if isinstance(cites, str) else tuple(cites)
+    card = Card(gives, sources, cost, assumes, fails_when, intervenes, claim)
 
     def register(plain: F) -> F:
         function = remembering(plain, claim=claim)

@@ -89,6 +89,9 @@ class Hypothesis(Frozen):
     """Refuted if the whole interval meets this; nothing means: if the whole interval breaks the prediction."""
     smallest_effect: float = Field(gt=0)
     """The smallest difference in the quantity that would matter; a wider interval than this is reported as such."""
+    spread: float | None = Field(default=None, gt=0)
+    """The standard deviation between examples that is expected, for `assay study check`; nothing means 0.5, the most that
+    numbers between 0 and 1 can have."""
     baselines: tuple[Baseline, ...] = ()
     """What the number is compared with."""
     because: str = ""

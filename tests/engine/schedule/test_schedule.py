@@ -138,6 +138,13 @@ def test_which_layout_an_architecture_has(name: str) -> None:
     assert "scheduled" in facts and expected in facts
 
 
+def test_a_model_that_views_its_output_as_sequences_gets_whole_ones() -> None:
+    """GPT-Neo gives its last stream the shape of the prompt: of rows that are read one by one there is no such shape."""
+    prompts = {name: rows[:2] for name, rows in pair(0, 3).items()}
+    agree("gpt_neo", sweep(edit.patch("z", source="corrupt"), over=["layer", "head"], inputs=prompts, base="clean",
+                           metrics=METRICS[:1]))  # fmt: skip
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_it_cannot_do_is_left_to_the_naive_engine_and_said(name: str) -> None:
     slow, fast = agree(name, patches())

@@ -56,6 +56,82 @@ def run(
         show_conclusion(done.conclusion, folder, title=asked.title)
 
 
+@study.command("new")
+def new(
+    path: Annotated[Path, typer.Argument(help="Where to write the study file.")],
+    template: Annotated[str, typer.Option(help="circuit, replication or negative.")] = "circuit",
+    title: Annotated[str | None, typer.Option(help="A short title.")] = None,
+    question: Annotated[str | None, typer.Option(help="The question, in words.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task family, such as ioi (docs/tasks.md lists them).")] = None,
+    n: Annotated[int | None, typer.Option(min=8, help="Examples on which the hypotheses are judged.")] = None,
+    seed: Annotated[int, typer.Option(help="Which examples.")] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="A hub id, a folder or a .gguf file; the embedded one if not.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: defaults for what is not given.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a study that runs as it stands, and that you then make your own. Asks for what is not given.
+
+    \b
+    Examples:
+      assay study new studies/agreement.yaml --task agreement
+      assay study new studies/absent.yaml --template negative --task greater-than --yes
+    """
+    from assay.studies.new import new_study, starter_text
+
+    starter_text(template)  # an unknown starter is refused before anything is asked
+    if not yes:
+        question = question or typer.prompt("What is the question?", default="Which heads are enough?")
+        task = task or typer.prompt("Which task family?", default="ioi")
+        n = n or typer.prompt("How many held-out examples?", default=96, type=int)
+    answers = {"title": title, "question": question, "task": task, "n": n, "model": model}
+    given = {name: value for name, value in answers.items() if value is not None}
+    new_study(template, path, overwrite=overwrite, seed=seed, **given)
+    typer.echo(f"{path} is written. Change its predictions, then: assay study check {path}")
+
+
+@study.command("check")
+def check(
+    path: Annotated[Path, typer.Argument(help="The study file (YAML).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Say what a reviewer would, before anything is computed. Exit code 1 if anything makes a verdict worthless.
+
+    Found are hypotheses in causal words that rest on steps which change nothing, parts that are judged where they were
+    found, predictions that can't fail, no baseline, no correction, and too few examples for the smallest effect.
+
+    \b
+    Example:
+      assay study check examples/ioi/study.yaml
+    """
+    from assay.app.study_display import show_findings
+    from assay.studies.lint import check_study
+    from assay.studies.read import read_study
+
+    findings = check_study(read_study(path))
+    if as_json:
+        typer.echo(json.dumps([each.model_dump() for each in findings], indent=2, ensure_ascii=False))
+    else:
+        show_findings(findings, path)
+    if any(each.level == "error" for each in findings):
+        raise typer.Exit(1)
+
+
+@study.command("schema")
+def schema() -> None:
+    """Print the JSON schema of study files, for completion in editors.
+
+    \b
+    Example:
+      assay study schema > study.schema.json
+    """
+    from assay.core.codec import pretty
+    from assay.studies.json_schema import study_schema
+
+    typer.echo(pretty(study_schema()))
+
+
 @study.command("report")
 def report(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],

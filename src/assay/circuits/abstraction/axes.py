@@ -35,6 +35,7 @@ MASKED = "how the mask hardens, and what its size costs"
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites="arXiv:2402.17700",
     cost="three forward passes of all examples for each place",
@@ -65,6 +66,7 @@ def pca_alignment(
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=("arXiv:2402.17700", "arXiv:2504.13151"),
     cost=COST,
@@ -98,6 +100,7 @@ def dbm(
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=("arXiv:2402.17700", "arXiv:2504.13151"),
     cost=COST,

@@ -37,7 +37,7 @@ FAILS = (
 )
 
 
-@method(gives=Result, cites="arXiv:2303.02536", cost=COST, assumes=ASSUMES, fails_when=FAILS)
+@method(intervenes=True, gives=Result, cites="arXiv:2303.02536", cost=COST, assumes=ASSUMES, fails_when=FAILS)
 def das(
     model: Model,
     data: Counterfactuals,
@@ -63,7 +63,7 @@ def das(
     return Search("das", make, places, training).run(model, data, baseline=baseline)
 
 
-@method(gives=Result, cites="arXiv:2305.08809", cost=COST, assumes=ASSUMES, fails_when=FAILS)
+@method(intervenes=True, gives=Result, cites="arXiv:2305.08809", cost=COST, assumes=ASSUMES, fails_when=FAILS)
 def boundless_das(
     model: Model,
     data: Counterfactuals,

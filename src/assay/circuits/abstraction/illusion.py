@@ -46,6 +46,7 @@ MOVES, HALF = 0.25, 0.5
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=("arXiv:2311.17030", "arXiv:2401.12631"),
     cost="a training of das for each width, and one more for the untrained network",

@@ -26,6 +26,7 @@ SPLIT = "the examples that are measured"
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=("arXiv:2106.02997", "arXiv:2004.12265"),
     cost="two forward passes of all examples for each site and position: one more for the untrained network",

@@ -43,6 +43,7 @@ KINDS: tuple[Kind, ...] = ("whole", "pca", "dbm", "mdbm", "das", "mdas")
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites="arXiv:2402.17700",
     cost="the trainings of the kinds that are trained, for each variable",

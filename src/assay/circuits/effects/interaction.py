@@ -51,6 +51,7 @@ NODES = "the parts: heads, attention layers, MLPs, embed"
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=("arXiv:2407.04690", "doi:10.1007/s001820050125"),
     cost="n (n + 1) / 2 forward passes of all examples for n parts",
@@ -97,6 +98,7 @@ def pairwise_interactions(
 
 
 @method(
+    intervenes=True,
     gives=Scores,
     cites=("doi:10.1515/9781400881970-018", "arXiv:2407.04690"),
     cost="2ⁿ − 1 forward passes of all examples for n parts: 31 for 5, 1,023 for 10",

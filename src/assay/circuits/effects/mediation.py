@@ -45,6 +45,7 @@ EFFECTS = ("total", "direct", "indirect", "interaction")
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=("arXiv:1301.2300", "doi:10.1097/EDE.0b013e318281a64e", "arXiv:2407.04690"),
     cost="three forward passes of all examples for each part, and two more",

@@ -48,6 +48,7 @@ KINDS = ("nothing", "norm", "parts", "all")
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=("arXiv:2307.15771", "arXiv:2402.15390"),
     cost="four forward passes of all examples for each part, and two more",

@@ -39,6 +39,7 @@ SETS = "how many random halves of the circuit's nodes are tried as K"
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites="arXiv:2211.00593",
     cost="two circuits' runs for each set tried: about 2 × (3 × nodes + random sets)",
@@ -94,6 +95,7 @@ def circuit_completeness(
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites="arXiv:2211.00593",
     cost="nodes × (1 + random sets) circuits' runs",

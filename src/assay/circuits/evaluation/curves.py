@@ -41,6 +41,7 @@ OVERSHOOT = 1.1
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=("arXiv:2504.13151", "arXiv:2211.00593", "arXiv:2407.08734"),
     cost="(2 + random circuits) × sizes forward passes of all examples through cut edges, and two more",

@@ -31,6 +31,7 @@ FAILS = "the ablation itself breaks the model, so that no circuit but the whole 
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites=("arXiv:2211.00593", "arXiv:2407.08734"),
     cost="(1 + random circuits) forward passes of all examples through cut edges, and two more",

@@ -37,6 +37,7 @@ SELECT = "top: the highest scores anywhere; greedy: from the logits backwards"
 
 
 @method(
+    intervenes=True,
     gives=Result,
     cites="arXiv:2510.00845",
     cost="none: the scores' values for each example are averaged again",
