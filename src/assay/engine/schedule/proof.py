@@ -53,7 +53,9 @@ def proof(
     """The best layout that agrees with the naive engine on a small sweep. `scheduled` also tells why it took whole rows."""
     experiment = _experiment(network)
     if experiment is None:
-        return Proof(refused="this model takes no token ids, or fewer than five, so the schedule could not be tried on it")
+        return Proof(
+            refused="this model takes no token ids, or fewer than five, so the schedule could not be tried on it"
+        )
     expected = naive(network, experiment)
     reason, why_whole = "", None
     for flat, padded in LAYOUTS:
