@@ -129,10 +129,14 @@ def _interval(
     resamples: int,
     seed: int,
 ) -> tuple[float, float, str]:
+    alone = [np.concatenate(units) if all(len(unit) == 1 for unit in units) else None for units in members]
+
+    def examples(group: int, chosen: Indices) -> Indices:
+        each = alone[group]
+        return each[chosen] if each is not None else np.concatenate([members[group][i] for i in chosen.tolist()])
+
     def of_units(*drawn: Indices) -> float:
-        return statistic(
-            *(np.concatenate([units[int(i)] for i in chosen]) for units, chosen in zip(members, drawn, strict=True))
-        )
+        return statistic(*(examples(group, chosen) for group, chosen in enumerate(drawn)))
 
     if all(len(units) == 1 for units in members):
         return float("-inf"), float("inf"), "undefined (one unit)"
