@@ -89,17 +89,18 @@ def test_the_model_is_left_as_it_was(llama: Model) -> None:
 
 
 class Residual(nn.Module):
-    """Reads its input again after the blocks, and writes into what a block gave."""
+    """Reads early tensors again after the site, and writes into one of them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second, self.third = nn.Linear(6, 6), nn.ReLU(inplace=True), nn.Linear(6, 3)
+        self.zeroth, self.first, self.second, self.third = nn.Linear(6, 6), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        early = self.first(x)
+        start = self.zeroth(x)
+        early = self.first(start)
         late = self.second(early.clone())
-        late += 1
-        return self.third(late + early)
+        early += 1
+        return self.third(late + early + start)
 
 
 def test_native_code_that_reads_earlier_tensors_again_and_writes_into_them_gets_what_it_needs() -> None:
@@ -111,6 +112,7 @@ def test_native_code_that_reads_earlier_tensors_again_and_writes_into_them_gets_
     batch = resumed(model.network, {"x": x}, {"other": {"x": x.flip(0)}}, place=place)[0]
     for _ in range(2):
         assert torch.equal(batch.read(batch.base).detach(), native(x).detach())
+    assert set(batch._done) == {"zeroth", "second"}  # what was written into is computed again
     changed = model.run({"x": x}, edits=place, sources={"other": {"x": x.flip(0)}}).logits
     assert torch.equal(batch.read(batch.sources["other"]).detach(), changed)
 

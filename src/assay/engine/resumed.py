@@ -162,6 +162,7 @@ class _Recorder:
         self.around = {path for p in (port, *needs) for path in _ancestors(p.module)}
         self.calls: dict[str, int] = {}
         self.given: dict[str, Any] = {}
+        self.versions: dict[str, list[int]] = {}
         self.readers: dict[int, set[str]] = {}
         self.reached = False
         self.handles: list[Any] = []
@@ -191,6 +192,7 @@ class _Recorder:
         def hook(_: nn.Module, args: Any, out: Any) -> None:
             if not self.reached and _rememberable(out):
                 self.given[path] = out
+                self.versions[path] = _versions(out)
             if self.port.side == "out" and path == self.port.module:
                 self.reached = True
 
@@ -198,8 +200,15 @@ class _Recorder:
 
     @property
     def done(self) -> dict[str, Any]:
-        """Outputs of the outermost modules that were done, called once, and do not hold what is tapped."""
-        free = {p: out for p, out in self.given.items() if self.calls[p] == 1 and p not in self.around}
+        """Outputs of the outermost modules that were done, called once, and do not hold what is tapped.
+
+        What native code has written into since is not what the module gave, and is left out.
+        """
+        free = {
+            path: out
+            for path, out in self.given.items()
+            if self.calls[path] == 1 and path not in self.around and _versions(out) == self.versions[path]
+        }
         return {p: out for p, out in free.items() if not any(a in free for a in _ancestors(p))}
 
     def without_inner(self) -> dict[str, Any]:
@@ -239,15 +248,17 @@ def skipping(native: nn.Module, done: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _giving(out: Any) -> Any:
-    """A forward that gives copies: native code may write into what it gets."""
-
-    def copied(value: Any) -> Any:
-        return value.clone() if isinstance(value, Tensor) and 0 not in value.stride() else value
+    """A forward that gives what is remembered. Native code doesn't write into it: `done` has looked."""
 
     def forward(*_: Any, **__: Any) -> Any:
-        return copied(out) if isinstance(out, Tensor) else type(out)(copied(value) for value in out)
+        return out
 
     return forward
+
+
+def _versions(out: Any) -> list[int]:
+    """How often the tensors of an output have been written into."""
+    return [value._version for value in ([out] if isinstance(out, Tensor) else out) if value is not None]
 
 
 def _rememberable(out: Any) -> bool:
