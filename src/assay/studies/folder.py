@@ -3,7 +3,8 @@
     study.yaml                the study in force
     plan.json                 every plan that was frozen, oldest first, with its hash: `plan.read_plan`
     environment.json          {versions, system, machine, cpus, threads, accelerator, model: {name, fingerprint, ...}}
-    log.jsonl                 {time, event, ...}: plan, step (step, reused, seconds), interrupted, judged
+    log.jsonl                 {time, event, ...}: plan, estimate (step, seconds, token_layers, bytes: at least), step (step,
+                              reused, seconds), interrupted, budget (reason), judged
     prompts/<data>.jsonl      one pair a line: `data.pairs.Pairs.from_jsonl`
     results/<step>.parquet    one row for each number: `RunFolder(root).load(step)`
     conclusion.json           verdicts, limitations, cost: `conclusion.read_conclusion`
@@ -12,8 +13,9 @@
 A results file has the columns `variable`, one for each dimension, and `value`, so that DuckDB or pandas read it without
 assay. What the rows can't say is in the schema's metadata, under `assay`, as JSON: step, method, its settings and card
 (summary, cites, cost, assumes, fails_when), examples (the name of the data set), facts (those that begin with
-`core.caveats.MARK` are limitations), provenance, cost, seconds, and the layout. `load` gives all of it as a StepResult,
-with `data` an xarray.Dataset. What methods give `Scores` has the one variable `score` (component, example).
+`core.caveats.MARK` are limitations), provenance, cost, controls (the result beside them), seconds, and the layout. `load`
+gives all of it as a StepResult, with `data` an xarray.Dataset. What methods give `Scores` has the one variable `score`
+(component, example).
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ class StepResult:
     card: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
+    controls: dict[str, Any] = field(default_factory=dict)
+    """The result beside its controls, as `stats.controls.Comparison.to_json` writes it; empty where none were made."""
 
 
 @dataclass(frozen=True)
