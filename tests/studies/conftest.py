@@ -39,6 +39,7 @@ hypotheses:
     quantity: {step: second, coords: {component: L0.H0}}
     prediction: "< 1"
     smallest_effect: 0.5
+analysis: {control_time: 0}
 """
 
 

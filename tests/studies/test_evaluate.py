@@ -150,7 +150,7 @@ def hypothesis(prediction: str, refuted_if: str | None = None) -> Hypothesis:
     ],
 )
 def test_verdicts(prediction: str, refuted_if: str | None, outcome: str) -> None:
-    verdict = judge(hypothesis(prediction, refuted_if), results(), ANALYSIS, questions=1)
+    verdict = judge(hypothesis(prediction, refuted_if), results(), ANALYSIS)
     assert verdict.outcome == outcome
     assert verdict.baselines[0][1].value == pytest.approx(0, abs=0.05)
     assert verdict.too_wide
@@ -158,8 +158,8 @@ def test_verdicts(prediction: str, refuted_if: str | None, outcome: str) -> None
 
 
 def test_more_questions_make_wider_intervals() -> None:
-    alone = judge(hypothesis(">= 3"), results(), ANALYSIS, questions=1).estimate
-    among = judge(hypothesis(">= 3"), results(), ANALYSIS, questions=10).estimate
+    alone = judge(hypothesis(">= 3"), results(), ANALYSIS).estimate
+    among = judge(hypothesis(">= 3"), results(), ANALYSIS, level=0.995).estimate
     assert among.level == pytest.approx(0.995)
     assert among.half_width > alone.half_width
 
@@ -167,14 +167,14 @@ def test_more_questions_make_wider_intervals() -> None:
 def test_a_maximum_is_marked_as_chosen_on_the_same_examples() -> None:
     content = hypothesis(">= 0").model_dump(by_alias=True)
     content["quantity"] = {"step": "patch", "variable": "effect", "over": "max"}
-    assert judge(Hypothesis.model_validate(content), results(), ANALYSIS, questions=1).chosen_on_same_examples
+    assert judge(Hypothesis.model_validate(content), results(), ANALYSIS).chosen_on_same_examples
 
 
 def test_a_number_that_is_not_one_decides_nothing() -> None:
     nothing = {"difference": [{"step": "patch", "variable": "clean"}] * 2}
     content = hypothesis(">= 1").model_dump(by_alias=True)
     content["quantity"] = {"ratio": [nothing, nothing]}
-    assert judge(Hypothesis.model_validate(content), results(), ANALYSIS, questions=1).outcome == "inconclusive"
+    assert judge(Hypothesis.model_validate(content), results(), ANALYSIS).outcome == "inconclusive"
 
 
 def test_rates_on_planted_truths() -> None:
@@ -187,7 +187,7 @@ def test_rates_on_planted_truths() -> None:
             step = StepData("patch", xr.Dataset({"clean": (("example",), values)}), "test")
             step.data["corrupt"] = step.data["clean"]
             analysis = Analysis(resamples=200, seed=trial)
-            found = judge(hypothesis(">= 0.5"), {"patch": step}, analysis, questions=1).outcome
+            found = judge(hypothesis(">= 0.5"), {"patch": step}, analysis).outcome
             wanted = {"true": "supported", "false": "refuted", "edge": "inconclusive"}[name]
             counts[name] += found == wanted
     assert counts["true"] >= 50 and counts["false"] >= 50  # power 0.97 at 3.9 standard errors

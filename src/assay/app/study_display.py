@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,6 +51,12 @@ class Bars:
         """Say what is going to be done."""
         self.console.print(f"plan {plan.hash.removeprefix('sha256:')[:12]} frozen: {len(steps)} steps")
 
+    def estimated(self, steps: Mapping[str, Estimated]) -> None:
+        """Say how long it will take at least, as far as that can be told beforehand."""
+        known = [each.seconds for each in steps.values() if each.seconds is not None]
+        if known and sum(known) >= 1:
+            self.console.print(f"{len(known)} of them will take at least {_duration(sum(known))}")
+
     def started(self, step: str) -> None:
         """A bar for the step."""
         self.bars[step] = self.progress.add_task(step, total=None, state="")
@@ -67,17 +74,14 @@ class Bars:
             self.console.print(f"{step}: {state}" + ("" if reused else f" in {seconds:.1f} s"))
 
 
-def show_conclusion(conclusion: Conclusion, folder: Path, *, title: str) -> None:
-    """The short verdict."""
+def show_conclusion(conclusion: Conclusion, folder: Path, *, title: str, holds: str) -> None:
+    """The short verdict; `holds` says what its intervals are worth together."""
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=120)
     console.print()
     console.print(Text(title, style="bold"))
     console.print(_table(conclusion.judgements))
-    console.print(
-        f"{len(conclusion.limitations)} limitations, {conclusion.seconds:.0f} s of steps. "
-        "Intervals hold together at the study's level."
-    )
+    console.print(f"{len(conclusion.limitations)} limitations, {conclusion.seconds:.0f} s of steps. {holds}")
     report = folder / "report.html"
     console.print(f"numbers  {folder / 'results'}")
     if report.exists():
@@ -114,3 +118,13 @@ def _table(judgements: tuple[Judgement, ...]) -> Table:
 def _short(estimate: str) -> str:
     """The number and its interval, without level and n."""
     return estimate.partition("]")[0] + "]"
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from assay.core.errors import StudyError
-from assay.stats import Estimate, Units, bonferroni_level, bootstrap_statistic
+from assay.stats import Estimate, Units, bootstrap_statistic
 from assay.stats.proportion import wilson_of
 from assay.studies.pick import Picked, StepData, pick
 from assay.studies.quantity import Difference, Quantity, Ratio, Selector, Share, parts
@@ -47,9 +47,10 @@ class Verdict:
         return self.estimate.half_width > self.hypothesis.smallest_effect
 
 
-def judge(hypothesis: Hypothesis, results: Mapping[str, StepData], analysis: Analysis, *, questions: int) -> Verdict:
-    """The verdict on one of `questions` hypotheses."""
-    level = bonferroni_level(analysis.level, questions) if analysis.correction == "bonferroni" else analysis.level
+def judge(
+    hypothesis: Hypothesis, results: Mapping[str, StepData], analysis: Analysis, *, level: float | None = None
+) -> Verdict:
+    """The verdict on one hypothesis from intervals at `level`; nothing means the study's own, without correction."""
     found = estimate(hypothesis.quantity, results, analysis, level=level)
     beside = tuple(
         (each.name, estimate(each.quantity, results, analysis, level=level)) for each in hypothesis.baselines

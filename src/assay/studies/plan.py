@@ -7,7 +7,7 @@ hypothesis that was not in the first plan as it now stands is exploratory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from assay.core.errors import StudyError
 from assay.core.files import write_text
 from assay.core.registry import find
 from assay.studies.environment import now, versions
+from assay.studies.git import checkout
 from assay.studies.schema import Study
 
 FORMAT = 1
@@ -30,6 +31,8 @@ class Frozen:
     time: str
     versions: dict[str, str]
     content: dict[str, Any]
+    git: dict[str, Any] | None = None
+    """The commit of the working directory and whether its files differed (`git.Checkout`); not part of the hash."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Plan:
 
 def content_of(study: Study) -> dict[str, Any]:
     """The plan's content. Unknown methods, settings and missing inputs are refused here, before any compute."""
-    content: dict[str, Any] = study.model_dump(mode="json", by_alias=True)
+    content: dict[str, Any] = study.model_dump(mode="json", by_alias=True, exclude={"budget", "matrix"})
     for name, step in study.steps.items():
         method = find(step.method)
         if set(step.needs) != set(method.takes):
@@ -78,7 +81,8 @@ def freeze(study: Study, folder: Path, *, amend: bool = False) -> Plan:
         StudyError: the folder holds another plan, and `amend` is off.
     """
     content = content_of(study)
-    fresh = Frozen(codec.digest(content), now(), versions(), content)
+    at = checkout(Path.cwd())
+    fresh = Frozen(codec.digest(content), now(), versions(), content, None if at is None else at.as_data())
     if not (folder / FILE).exists():
         return _write(Plan((fresh,)), folder)
     plan = read_plan(folder)
@@ -105,7 +109,10 @@ def read_plan(folder: Path) -> Plan:
         raise StudyError(f"{folder} is not a run folder: it has no {FILE}. Make one with `assay study run`.") from None
     if data["format"] > FORMAT:
         raise StudyError(f"{folder / FILE} has format {data['format']}; this assay reads up to {FORMAT}: upgrade it.")
-    frozen = tuple(Frozen(**each) for each in data["plans"])
+    try:
+        frozen = tuple(Frozen(**each) for each in data["plans"])
+    except TypeError:
+        raise StudyError(f"{folder / FILE} is damaged: a plan has hash, time, versions, content and git.") from None
     for each in frozen:
         if codec.digest(each.content) != each.hash:
             raise StudyError(f"{folder / FILE} was changed after {each.time}: its content does not have its hash.")
@@ -129,6 +136,6 @@ def _hypothesis(plan: Frozen, name: str) -> Any:
 
 
 def _write(plan: Plan, folder: Path) -> Plan:
-    plans = [{"hash": f.hash, "time": f.time, "versions": f.versions, "content": f.content} for f in plan.frozen]
+    plans = [asdict(each) for each in plan.frozen]
     write_text(folder / FILE, codec.pretty({"format": FORMAT, "plans": plans}))
     return plan

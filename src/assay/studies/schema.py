@@ -108,9 +108,10 @@ class Analysis(Frozen):
     """How intervals are made."""
 
     level: float = Field(default=0.95, gt=0, lt=1)
-    """The level at which all intervals of the hypotheses hold together (or each alone, without correction)."""
-    correction: Literal["bonferroni", "none"] = "bonferroni"
-    """How the level is shared among the hypotheses."""
+    """1 − this is the error that all verdicts together may have (or each alone, without correction)."""
+    correction: Literal["bonferroni", "holm", "benjamini-hochberg", "none"] = "bonferroni"
+    """How that error is shared among the hypotheses: bonferroni (all intervals hold together), holm (the chance of any wrong
+    verdict), benjamini-hochberg (the share of wrong ones among the verdicts), none (each alone)."""
     interval: Literal["bca", "percentile"] = "bca"
     """Which bootstrap interval."""
     resamples: int = Field(default=2000, ge=200)
@@ -119,6 +120,42 @@ class Analysis(Frozen):
     """Draw whole templates instead of single examples."""
     seed: int = 0
     """Of the bootstrap."""
+    control_time: float = Field(default=4.0, ge=0)
+    """What a step's controls may take together, in times of the step's own: 0 makes those that need no run of the method."""
+
+
+class Budget(Frozen):
+    """What a run may take. It is not part of the plan: it says how far to go, not what is asked."""
+
+    seconds: float | None = Field(default=None, gt=0)
+    """Time of all steps together, those of earlier starts of the same run included."""
+    gigabytes: float | None = Field(default=None, gt=0)
+    """Memory of the process, the model included."""
+
+
+class Matrix(Frozen):
+    """The study again for each combination, each in a folder and with a plan of its own."""
+
+    models: tuple[ModelSpec, ...] = ()
+    """Which models, each by name or as `model` is written; nothing means the study's own."""
+    revisions: tuple[Text, ...] = ()
+    """Which revisions of each model; nothing means the one that the model names."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """What is added to the seed of every data set and to every step setting called `seed`; 0 is the study as it stands."""
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _names(cls, models: Any) -> Any:
+        named = isinstance(models, list | tuple)
+        return [{"name": each} if isinstance(each, str) else each for each in models] if named else models
+
+    @model_validator(mode="after")
+    def _once(self) -> Matrix:
+        for name in ("models", "revisions", "seeds"):
+            values = getattr(self, name)
+            if twice := [str(each) for each in values if values.count(each) > 1]:
+                raise ValueError(f"{name} holds {twice[0]} twice")
+        return self
 
 
 class Study(Frozen):
@@ -140,6 +177,10 @@ class Study(Frozen):
     """What is expected."""
     analysis: Analysis = Analysis()
     """How the numbers are judged."""
+    budget: Budget | None = None
+    """What the run may take; it stops before a step that would exceed this."""
+    matrix: Matrix | None = None
+    """Which models, revisions and seeds it is repeated with."""
     limitations: tuple[Text, ...] = ()
     """What the authors know to be weak; measured limitations are added to these, never removed."""
 

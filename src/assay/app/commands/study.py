@@ -36,6 +36,7 @@ def run(
       assay study run examples/ioi/study.yaml --model gpt2 --out runs/gpt2
     """
     from assay.app.study_display import Bars, show_conclusion
+    from assay.studies.corrected import what_holds
     from assay.studies.read import read_study
     from assay.studies.report import write_report
     from assay.studies.run import run_study
@@ -53,7 +54,8 @@ def run(
     if as_json:
         typer.echo(done.conclusion.model_dump_json(indent=2))
     else:
-        show_conclusion(done.conclusion, folder, title=asked.title)
+        holds = what_holds(asked.analysis, len(asked.hypotheses))
+        show_conclusion(done.conclusion, folder, title=asked.title, holds=holds)
 
 
 @study.command("new")

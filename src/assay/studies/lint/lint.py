@@ -48,7 +48,7 @@ def more_than_corrected(study: Study) -> Findings:
             where="analysis.correction",
             problem=f"{count} hypotheses are judged without correction: the chance that one is supported by luck is up to "
             f"{wrong:.0%}.",
-            advice="Leave `correction` out, or set it to bonferroni.",
+            advice="Leave `correction` out, or set it to bonferroni, holm or benjamini-hochberg.",
         )
 
 

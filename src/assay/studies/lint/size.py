@@ -32,7 +32,7 @@ Simulate = Callable[[np.random.Generator, int], Any]
 def too_few_examples(study: Study) -> Findings:
     """Hypotheses that would rarely be supported even if they were true by the smallest effect that matters."""
     level = study.analysis.level
-    if study.analysis.correction == "bonferroni":
+    if study.analysis.correction != "none":  # what holm and benjamini-hochberg ask for at worst
         level = bonferroni_level(level, len(study.hypotheses))
     for hypothesis in study.hypotheses:
         n = examples(study, hypothesis)

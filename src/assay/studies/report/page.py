@@ -16,6 +16,7 @@ from markupsafe import Markup
 from assay.core.caveats import caveats_in, plain_facts
 from assay.core.svg import number
 from assay.studies.conclusion import Judgement, Number
+from assay.studies.corrected import what_holds
 from assay.studies.folder import StepResult
 from assay.studies.quantity import selectors
 from assay.studies.read import study_yaml
@@ -107,7 +108,7 @@ def _templates() -> Environment:
     )
     made.filters |= {"number": number, "data": as_json, "link": address, "seconds": duration, "plain": plain}
     made.filters |= {"condition": condition, "interval": interval}
-    made.globals |= {"signs": SIGNS}
+    made.globals |= {"signs": SIGNS, "what_holds": what_holds}
     return made
 
 

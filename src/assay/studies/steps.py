@@ -1,0 +1,147 @@
+"""The steps of a run, in order: each is read if it was made from exactly this, and done if not.
+
+What a step is made from is one hash, its key: the method, its settings, the keys of the earlier results that it takes, the
+prompts, the weights, and assay's version.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import xarray as xr
+
+import assay
+from assay.core import codec
+from assay.core.progress import listening
+from assay.core.protocols import Scores
+from assay.core.registry import Method, find
+from assay.studies.budget import Purse
+from assay.studies.controls import controlled
+from assay.studies.environment import environment, now
+from assay.studies.estimate import Estimated, estimate_step
+from assay.studies.folder import RunFolder, StepResult
+from assay.studies.schema import Budget, StepSpec, Study
+from assay.studies.sources import Sources, about
+from assay.studies.watcher import Watcher
+
+
+class Steps:
+    """The steps of one run, with the model and the prompts that they share."""
+
+    def __init__(self, study: Study, folder: RunFolder, *, sources: Sources, watcher: Watcher) -> None:
+        self.study, self.folder, self.watcher = study, folder, watcher
+        self.purse = Purse(study.budget or Budget())
+        self.model = sources.model(study.model)
+        self.data = {name: sources.data(spec, self.model) for name, spec in study.data.items()}
+        for name, pairs in self.data.items():
+            self.folder.prompts_path(name).parent.mkdir(parents=True, exist_ok=True)
+            pairs.to_jsonl(self.folder.prompts_path(name))
+        self.folder.write_json("environment.json", environment() | {"model": about(self.model)})
+        self.done: dict[str, StepResult] = {}
+
+    def all(self) -> dict[str, StepResult]:
+        """Every step's result, in order.
+
+        Raises:
+            BudgetError: a step would exceed the study's budget; those before it are kept.
+        """
+        self.watcher.estimated(self._beforehand())
+        for name, step in self.study.steps.items():
+            self.watcher.started(name)
+            key = self._key(step)
+            reused = self.folder.has(name, key)
+            result = self.folder.load(name) if reused else self._do(name, step, key)
+            self.done[name] = result
+            self.purse.pay(result.seconds)
+            self.folder.log("step", step=name, reused=reused, seconds=round(result.seconds, 2))
+            self.watcher.finished(name, result.seconds, reused=reused)
+        return self.done
+
+    def _beforehand(self) -> dict[str, Estimated]:
+        """Steps that need no earlier result and are not there yet."""
+        free = {name: step for name, step in self.study.steps.items() if not step.needs}
+        return {
+            name: self._estimate(step, {}) for name, step in free.items() if not self.folder.has(name, self._key(step))
+        }
+
+    def _estimate(self, step: StepSpec, earlier: Mapping[str, Any]) -> Estimated:
+        method = find(step.method)
+        settings = method.validated(step.settings)
+        return estimate_step(method, self.model, self.data[step.data], settings=settings, earlier=earlier)
+
+    def _key(self, step: StepSpec) -> str:
+        needs = {parameter: self.done[name].key for parameter, name in step.needs.items()}
+        return step_key(step, needs, prompts=self.data[step.data].hash, model=self.model.fingerprint)
+
+    def _do(self, name: str, step: StepSpec, key: str) -> StepResult:
+        method, pairs = find(step.method), self.data[step.data]
+        settings = method.validated(step.settings)
+        earlier = {parameter: Scores.from_dataset(self.done[needed].data) for parameter, needed in step.needs.items()}
+        estimated = self._estimate(step, earlier)
+        self.folder.log("estimate", step=name, **estimated.as_data())
+        self.purse.check(name, estimated)
+        watch = self.purse.watch(name)
+
+        def heard(done: int, total: int) -> None:
+            watch(done, total)
+            self.watcher.advanced(name, done, total)
+
+        began = time.perf_counter()
+        with listening(heard):
+            value = method.run(self.model, pairs, settings, **earlier)
+        numbers, beside = _numbers(value, pairs), controlled(self.study, name, value, pairs)
+        if beside is not None:
+            numbers |= {"facts": (*numbers["facts"], *beside.caveats()), "controls": beside.to_json()}
+        result = StepResult(
+            step=name,
+            key=key,
+            method=step.method,
+            settings=settings.model_dump(mode="json", by_alias=True),
+            examples=step.data,
+            gives=type(value).__name__,
+            seconds=time.perf_counter() - began,
+            created=now(),
+            card=_card(method),
+            **numbers,
+        )
+        self.folder.save(result)
+        return result
+
+
+def step_key(
+    step: StepSpec, needs: Mapping[str, str], *, prompts: str, model: str, version: str = assay.__version__
+) -> str:
+    """The hash of all that a step's result is made from; `needs` are the keys of the earlier results that it takes."""
+    made_from = {
+        "method": step.method,
+        "settings": find(step.method).validated(step.settings).model_dump(mode="json", by_alias=True),
+        "needs": dict(needs),
+        "prompts": prompts,
+        "model": model,
+        "assay": version,
+    }
+    return codec.digest(made_from)
+
+
+def _card(method: Method) -> dict[str, Any]:
+    """What the folder must say of a method for its numbers to be read without assay."""
+    found = {field.name: getattr(method.card, field.name) for field in fields(method.card) if field.name != "gives"}
+    return found | {"cites": list(method.card.cites), "summary": method.summary}
+
+
+def _numbers(value: Any, pairs: Any) -> dict[str, Any]:
+    """A method's value as labelled numbers, with the template of each example, and where they come from."""
+    data = value.to_dataset() if isinstance(value, Scores) else value.data
+    facts = value.facts if isinstance(value, Scores) else value.provenance.facts
+    if data.sizes.get("example") == len(pairs):
+        data = data.assign_coords(template=("example", [each.template for each in pairs]))
+    provenance = {} if isinstance(value, Scores) else value.provenance.model_dump(mode="json")
+    cost = {} if isinstance(value, Scores) else value.cost.model_dump(mode="json")
+    return {"data": _loaded(data), "facts": tuple(facts), "provenance": provenance, "cost": cost}
+
+
+def _loaded(data: xr.Dataset) -> xr.Dataset:
+    return data.transpose(..., "example") if "example" in data.dims else data

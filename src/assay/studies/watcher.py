@@ -1,0 +1,47 @@
+"""Who is told how a run goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from assay.studies.estimate import Estimated
+from assay.studies.plan import Plan
+
+
+class Watcher(Protocol):
+    """Who is told how a run goes."""
+
+    def planned(self, plan: Plan, steps: list[str]) -> None:
+        """The plan is frozen, and these steps follow."""
+
+    def estimated(self, steps: Mapping[str, Estimated]) -> None:
+        """What the steps cost at least that are not done yet and need no earlier result."""
+
+    def started(self, step: str) -> None:
+        """A step begins."""
+
+    def advanced(self, step: str, done: int, total: int) -> None:
+        """A part of a step is done."""
+
+    def finished(self, step: str, seconds: float, *, reused: bool) -> None:
+        """A step is done, or was found done."""
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def planned(self, plan: Plan, steps: list[str]) -> None:
+        """Nothing."""
+
+    def estimated(self, steps: Mapping[str, Estimated]) -> None:
+        """Nothing."""
+
+    def started(self, step: str) -> None:
+        """Nothing."""
+
+    def advanced(self, step: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def finished(self, step: str, seconds: float, *, reused: bool) -> None:
+        """Nothing."""
