@@ -146,3 +146,30 @@ def test_the_folder_has_a_telling_name() -> None:
     assert default_folder(Path("examples/ioi/study.yaml"), None) == Path("runs/ioi")
     assert default_folder(Path("greater.yaml"), "EleutherAI/pythia-70m") == Path("runs/greater-pythia-70m")
     assert default_folder(Path("study.yaml"), "./my model/") == Path("runs/study-my-model")
+
+
+def test_a_new_study_is_written_checked_and_refused_a_second_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.yaml"
+    assert run(["study", "new", str(path), "--task", "agreement", "--template", "negative", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"study": str(path)}
+    assert run(["study", "check", str(path)]) == 0
+    assert "nothing to say against it" in capsys.readouterr().out
+    assert run(["study", "new", str(path), "--yes"]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert run(["study", "schema", str(tmp_path / "schema.json")]) == 0
+    assert (tmp_path / "schema.json").read_text(encoding="utf-8").startswith("{")
+
+
+def test_a_study_whose_verdict_would_be_worthless_is_told_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.yaml"
+    run(["study", "new", str(path), "--yes"])
+    text = path.read_text(encoding="utf-8").replace('prediction: ">= 0.75"', 'prediction: ">= 0"')
+    path.write_text(text, encoding="utf-8")
+    capsys.readouterr()
+    assert run(["study", "check", str(path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found[0]["rule"] == "telling" and found[0]["where"] == "hypotheses.does_it.prediction"

@@ -72,6 +72,7 @@ def new(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: defaults for what is not given.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the file's path as JSON; asks nothing.")] = False,
 ) -> None:
     """Write a study that runs as it stands, and that you then make your own. Asks for what is not given.
 
@@ -83,14 +84,15 @@ def new(
     from assay.studies.new import new_study, starter_text
 
     starter_text(template)  # an unknown starter is refused before anything is asked
-    if not yes:
+    if not (yes or as_json):
         question = question or typer.prompt("What is the question?", default="Which heads are enough?")
         task = task or typer.prompt("Which task family?", default="ioi")
         n = n or typer.prompt("How many held-out examples?", default=96, type=int)
     answers = {"title": title, "question": question, "task": task, "n": n, "model": model}
     given = {name: value for name, value in answers.items() if value is not None}
     new_study(template, path, overwrite=overwrite, seed=seed, **given)
-    typer.echo(f"{path} is written. Change its predictions, then: assay study check {path}")
+    told = f"{path} is written. Change its predictions, then: assay study check {path}"
+    typer.echo(json.dumps({"study": str(path)}) if as_json else told)
 
 
 @study.command("check")
@@ -121,17 +123,22 @@ def check(
 
 
 @study.command("schema")
-def schema() -> None:
-    """Print the JSON schema of study files, for completion in editors.
+def schema(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("study.schema.json"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the file's path as JSON.")] = False,
+) -> None:
+    """Write the JSON schema of study files, for completion in editors.
 
     \b
     Example:
-      assay study schema > study.schema.json
+      assay study schema studies/study.schema.json
     """
     from assay.core.codec import pretty
+    from assay.core.files import write_text
     from assay.studies.json_schema import study_schema
 
-    typer.echo(pretty(study_schema()))
+    write_text(path, pretty(study_schema()))
+    typer.echo(json.dumps({"schema": str(path)}) if as_json else path)
 
 
 @study.command("report")
