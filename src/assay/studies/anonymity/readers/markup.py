@@ -53,6 +53,16 @@ def read_markup(text: str) -> Iterator[Item]:
     yield from data_uris(text)
 
 
+def bare_markup(text: str) -> str:
+    """A document without its metadata and comments, and with nobody as its creator."""
+    text = re.sub(r"<metadata\b[^>]*>.*?</metadata\s*>|<!--.*?-->", "", text, flags=re.S)
+    for pattern in (_CREATOR, _ATTRIBUTE, _META):
+        text = pattern.sub(
+            lambda match: match[0].replace(match["value"], "Anonymous") if match["value"] else match[0], text
+        )
+    return text
+
+
 def data_uris(text: str) -> Iterator[Inner]:
     """Files that are written into a text as data: URIs."""
     for number, match in enumerate(_DATA_URI.finditer(text), 1):

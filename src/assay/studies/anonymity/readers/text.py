@@ -75,9 +75,14 @@ def read_text(data: bytes, name: PurePosixPath, limits: Limits) -> Iterator[Item
             yield Piece(match["url"], Role.OWN_LINK, f"line {text.count(chr(10), 0, match.start('url')) + 1}")
 
 
+def role_of(end: str) -> Role:
+    """What a text with this end of its name is: prose, data or code."""
+    return Role.PROSE if end in _PROSE or end == "" else Role.DATA if end in _DATA else Role.CODE
+
+
 def plain_pieces(text: str, end: str) -> Iterator[Item]:
     """A text as it stands, and its comments once more, as they may be signed."""
-    role = Role.PROSE if end in _PROSE or end == "" else Role.DATA if end in _DATA else Role.CODE
+    role = role_of(end)
     yield Piece(text, role, lines=True)
     if role is Role.CODE:
         yield Piece(only(text, comments(text, CODE)), Role.COMMENT, lines=True)
