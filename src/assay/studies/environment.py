@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
 from typing import Any
 
 import torch
+
+from assay.core.registry import ENTRY_POINT_GROUP
 
 PACKAGES = ("assay", "torch", "transformers", "tokenizers", "safetensors", "gguf", "numpy", "scipy", "xarray", "pandas")
 
@@ -24,12 +27,35 @@ def versions() -> dict[str, str]:
     return found
 
 
+def distributions() -> dict[str, str]:
+    """The exact version of every installed package that assay, or a package with methods for it, asks for, by any way.
+
+    Optional parts count where they are installed by another way.
+    """
+    waiting = ["assay", *(each.dist.name for each in entry_points(group=ENTRY_POINT_GROUP) if each.dist is not None)]
+    found: dict[str, str] = {}
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in found:
+            continue
+        try:
+            package = distribution(name)
+        except PackageNotFoundError:  # for another system or Python
+            continue
+        found[name] = package.version
+        needed = [line for line in package.requires or () if not re.search(r";.*\bextra\s*==", line)]
+        waiting += [re.split(r"[^A-Za-z0-9._-]", line.strip(), maxsplit=1)[0] for line in needed]
+    return dict(sorted(found.items()))
+
+
 def environment() -> dict[str, Any]:
     """Versions and machine."""
     return {
         "versions": versions(),
+        "distributions": distributions(),
         "system": platform.system(),
         "machine": platform.machine(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

@@ -2,7 +2,7 @@
 
     study.yaml                the study in force
     plan.json                 every plan that was frozen, oldest first, with its hash: `plan.read_plan`
-    environment.json          {versions, system, machine, cpus, threads, accelerator, model: {name, fingerprint, ...}}
+    environment.json          {versions, distributions, system, machine, vectors, cpus, threads, accelerator, model: {...}}
     log.jsonl                 {time, event, ...}: plan, estimate (step, seconds, token_layers, bytes: at least), step (step,
                               reused, seconds), interrupted, budget (reason), judged
     prompts/<data>.jsonl      one pair a line: `data.pairs.Pairs.from_jsonl`

@@ -62,8 +62,13 @@ class Plan:
 
 
 def content_of(study: Study) -> dict[str, Any]:
-    """The plan's content. Unknown methods, settings and missing inputs are refused here, before any compute."""
+    """The plan's content. Unknown methods, settings and missing inputs are refused here, before any compute.
+
+    Of a model that is a folder or a file only the last part of its path counts: where it lies is not what is asked.
+    """
     content: dict[str, Any] = study.model_dump(mode="json", by_alias=True, exclude={"budget", "matrix"})
+    if study.model.name is not None and Path(study.model.name).exists():
+        content["model"]["name"] = Path(study.model.name).resolve().name
     for name, step in study.steps.items():
         method = find(step.method)
         if set(step.needs) != set(method.takes):

@@ -73,8 +73,11 @@ class Steps:
         return estimate_step(method, self.model, self.data[step.data], settings=settings, earlier=earlier)
 
     def _key(self, step: StepSpec) -> str:
+        full = step.model_copy(
+            update={"settings": find(step.method).validated(step.settings).model_dump(mode="json", by_alias=True)}
+        )
         needs = {parameter: self.done[name].key for parameter, name in step.needs.items()}
-        return step_key(step, needs, prompts=self.data[step.data].hash, model=self.model.fingerprint)
+        return step_key(full, needs, prompts=self.data[step.data].hash, model=self.model.fingerprint)
 
     def _do(self, name: str, step: StepSpec, key: str) -> StepResult:
         method, pairs = find(step.method), self.data[step.data]
@@ -114,10 +117,13 @@ class Steps:
 def step_key(
     step: StepSpec, needs: Mapping[str, str], *, prompts: str, model: str, version: str = assay.__version__
 ) -> str:
-    """The hash of all that a step's result is made from; `needs` are the keys of the earlier results that it takes."""
+    """The hash of all that a step's result is made from, its settings written out with their defaults.
+
+    `needs` are the keys of the earlier results that it takes.
+    """
     made_from = {
         "method": step.method,
-        "settings": find(step.method).validated(step.settings).model_dump(mode="json", by_alias=True),
+        "settings": step.settings,
         "needs": dict(needs),
         "prompts": prompts,
         "model": model,
