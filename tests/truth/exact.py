@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from assay.core.protocols import Scores
+from assay.data.pairs import Pairs
 from assay.models.plain import PlainTransformer
 from assay.training.planted import Situation
 
@@ -52,6 +54,7 @@ class Parts:
         return torch.tensor(wanted, dtype=torch.float64)
 
 
+@torch.no_grad()
 def senders(native: PlainTransformer, ids: Tensor) -> Tensor:
     """Every sender's value in a plain pass: [sender, batch, pos, d_model]."""
     return _pass(native, ids, None, None)[1]
@@ -64,6 +67,8 @@ def ablated_values(situation: Situation, ablation: str) -> Tensor:
     match ablation:
         case "zero":
             return torch.zeros_like(corrupt)
+        case "mean everywhere":
+            return corrupt.mean((1, 2), keepdim=True).expand_as(corrupt)
         case "mean":
             return corrupt.mean(1, keepdim=True).expand_as(corrupt)
         case "resample":
@@ -73,17 +78,29 @@ def ablated_values(situation: Situation, ablation: str) -> Tensor:
     raise ValueError(ablation)
 
 
+@torch.no_grad()
 def logit_diffs(situation: Situation, circuits: Sequence[Collection[str]], ablation: str) -> Tensor:
     """The logit difference with each circuit kept, and nothing else: [circuit, example]."""
     native, pairs, parts = situation.model.native, situation.pairs, Parts.of(situation.model.native)
     values = ablated_values(situation, ablation)
-    found = []
-    for some in _chunks(circuits):
-        masks = torch.stack([parts.mask(kept) for kept in some])
-        logits = _pass(native, pairs.clean_tokens, masks, values)[0][:, :, -1]
-        right, wrong = (ids.expand(len(some), -1)[..., None] for ids in (pairs.answer_ids, pairs.wrong_ids))
-        found.append((logits.gather(-1, right) - logits.gather(-1, wrong))[..., 0])
-    return torch.cat(found)
+    made = [
+        _difference(pairs, _pass(native, pairs.clean_tokens, masks, values)[0]) for masks in _chunks(parts, circuits)
+    ]
+    return torch.cat(made)
+
+
+def slopes(situation: Situation, values: Tensor) -> Scores:
+    """Edge attribution patching against any values [sender, batch, pos, d_model]: the gradient of how much is kept."""
+    native, pairs, parts = situation.model.native, situation.pairs, Parts.of(situation.model.native)
+    kept = parts.mask(parts.edges)[None].requires_grad_()
+    _difference(pairs, _pass(native, pairs.clean_tokens, kept, values)[0]).mean().backward()
+    assert kept.grad is not None
+    table = {
+        f"{s}->{r}": kept.grad[0, i, j] for i, s in enumerate(parts.senders) for j, r in enumerate(parts.receivers)
+    }
+    return Scores.of(
+        {edge: float(table[edge]) for edge in parts.edges}, "metric lost when the edge is cut, to first order"
+    )
 
 
 def without(
@@ -94,11 +111,18 @@ def without(
     return logit_diffs(situation, [start - set(group) for group in groups], ablation)
 
 
-def _chunks(circuits: Sequence[Collection[str]]) -> Iterator[Sequence[Collection[str]]]:
-    return (circuits[i : i + CHUNK] for i in range(0, len(circuits), CHUNK))
+def _chunks(parts: Parts, circuits: Sequence[Collection[str]]) -> Iterator[Tensor]:
+    masks = [parts.mask(kept) for kept in circuits]
+    return (torch.stack(masks[i : i + CHUNK]) for i in range(0, len(masks), CHUNK))
 
 
-@torch.no_grad()
+def _difference(pairs: Pairs, logits: Tensor) -> Tensor:
+    """[circuit, example] at the last position."""
+    last = logits[:, :, -1]
+    right, wrong = (ids.expand(len(last), -1)[..., None] for ids in (pairs.answer_ids, pairs.wrong_ids))
+    return (last.gather(-1, right) - last.gather(-1, wrong))[..., 0]
+
+
 def _pass(native: PlainTransformer, ids: Tensor, masks: Tensor | None, values: Tensor | None) -> tuple[Tensor, Tensor]:
     """Logits [circuit, batch, pos, vocab] and the senders [sender, batch, pos, d_model] of the first circuit."""
     config, parts = native.config, Parts.of(native)

@@ -122,7 +122,8 @@ def _nodes(layers: list[Layer], graph: Graph) -> tuple[list[str], np.ndarray]:
             mlp = _normal(torch.stack([overlap(layer[s], layer["resid_post"]) for s in ("mlp_out", "resid_mid")]))
             through[f"L{layer.number}.mlp"] = (flow * mlp[0]).sum(1)
         if layer.has("head_out"):
-            flow = _split(layer, layer["resid_mid"], flow, through, with_mlp=False)
+            whole = layer["resid_mid"] if shape.mlp else layer["resid_post"]
+            flow = _split(layer, whole, flow, through, with_mlp=False)
     names = [name for name in graph.senders if name in through]
     return names, np.stack([through[name].double().cpu().numpy() for name in names])
 

@@ -100,7 +100,8 @@ def circuits_of(
     metrics: AMetric | Metric | Sequence[AMetric | Metric],
 ) -> ManyCircuits:
     """The clean run, ready to be made under circuits of a graph; values of cut senders are the ablation's."""
-    replaced = replacement(pairs, as_ablation(ablation), SENDERS)
+    there = tuple(site for site in SENDERS if model.why_not(site) is None)  # there may be no MLPs
+    replaced = replacement(pairs, as_ablation(ablation), there)
     several = metrics if isinstance(metrics, Sequence) and not isinstance(metrics, str) else [metrics]
     chosen = [as_metric(metric).model_copy(update={"run": None}) for metric in several]
     experiment = Experiment(

@@ -15,7 +15,7 @@ from assay.studies.quantity import selectors
 from assay.studies.schema import Study
 
 
-def controlled(study: Study, step: str, value: Any, pairs: Any) -> Comparison | None:
+def controlled(study: Study, step: str, value: Any, *, pairs: Any) -> Comparison | None:
     """The value of a step beside its controls; None where no hypothesis reads it, or it makes no claim."""
     call = recall(value)
     read = {each.step for hypothesis in study.hypotheses for each in selectors(hypothesis.quantity)}

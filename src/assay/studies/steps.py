@@ -103,7 +103,7 @@ class Steps:
         began = time.perf_counter()
         with listening(heard):
             value = method.run(self.model, pairs, settings, **earlier)
-        numbers, beside = _numbers(value, pairs), controlled(self.study, name, value, pairs)
+        numbers, beside = _numbers(value, pairs), controlled(self.study, name, value, pairs=pairs)
         if beside is not None:
             numbers |= {"facts": (*numbers["facts"], *beside.caveats()), "controls": beside.to_json()}
         result = StepResult(

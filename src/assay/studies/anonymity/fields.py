@@ -84,13 +84,20 @@ def find_fields(text: str, role: Role) -> Iterator[Match]:
     for pattern in (_LINES, _PROJECT, _AUTHORS, _SIGNED):
         for match in pattern.finditer(text):
             if _is_value(match, role):
-                yield Match("author field", *match.span("value"), LIKELY, "Anonymous")
+                yield Match("author field", *_inner(match), LIKELY, "Anonymous")
     for match in _COPYRIGHT.finditer(text):
         value = match["value"].strip()
         if names_somebody(value) and not _HOLDERS.match(value) and re.match(r"[A-Z]", value):
             certainty = POSSIBLE if _COMPANIES.search(value) else LIKELY
             if certainty is LIKELY or role is not Role.PROSE:
                 yield Match("copyright", *match.span("value"), certainty, "the authors")
+
+
+def _inner(match: re.Match[str]) -> tuple[int, int]:
+    """Where the value stands without quotes and brackets around it."""
+    value, around = match["value"], " \t\n\"'[]{}(),;"
+    start = match.start("value") + len(value) - len(value.lstrip(around))
+    return start, start + len(value.strip(around))
 
 
 def _is_value(match: re.Match[str], role: Role) -> bool:

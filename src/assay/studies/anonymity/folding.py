@@ -56,13 +56,15 @@ class Folded:
         return at + (self.shifts[i - 1] if i else 0)
 
 
-def fold(text: str) -> Folded:
-    """Fold a text."""
+def fold(text: str, *, accents: bool = True) -> Folded:
+    """Fold a text; with `accents=False`, LaTeX's accents that look like quotes are left alone."""
     pieces: list[str] = []
     ends: list[int] = []
     shifts: list[int] = []
     done, length = 0, 0
     for match in _SPECIAL.finditer(text):
+        if not accents and match[0].lstrip("{")[:2] in ('\\"', "\\'"):
+            continue
         plain = match[0] if match[0].isascii() and match[0][0] not in "\\{&%-" else ""
         plain = plain or _plain(match[0])
         if plain == match[0]:

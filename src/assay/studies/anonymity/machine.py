@@ -69,7 +69,7 @@ _SLURM = near(
     flags=re.M,
 )
 _SET = re.compile(
-    r"^\s*(?:export\s+)?(?:HOSTNAME|LOGNAME|USER|USERNAME|SUDO_USER|HOST|WANDB_ENTITY|HF_USER(?:NAME)?"
+    r"^[ \t]*(?:export\s+)?(?:HOSTNAME|LOGNAME|USER|USERNAME|SUDO_USER|HOST|WANDB_ENTITY|HF_USER(?:NAME)?"
     r"|GIT_AUTHOR_NAME|SLURM_JOB_ACCOUNT)\s*=\s*[\"']?(?P<who>[\w.@-]+)",
     re.M,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 from assay.studies.anonymity.finding import Certainty
 
@@ -21,9 +23,19 @@ class Match:
 
 
 def strongest(matches: list[Match]) -> list[Match]:
-    """Without those that lie inside a match that is as certain: 'Doe' inside 'Jane Doe'."""
+    """Without those that lie inside a match that is as certain: 'Doe' inside 'Jane Doe'.
+
+    Cost: n log n, as a hostile text may match everywhere.
+    """
     kept: list[Match] = []
-    for each in sorted(matches, key=lambda m: (-m.certainty, m.start - m.end, m.start)):
-        if not any(other.start <= each.start and each.end <= other.end for other in kept):
-            kept.append(each)
+    for level in sorted(Certainty, reverse=True):
+        surer = sorted(kept, key=lambda m: m.start)
+        starts = [each.start for each in surer]
+        reach = list(accumulate((each.end for each in surer), max))
+        end = -1
+        for each in sorted((m for m in matches if m.certainty is level), key=lambda m: (m.start, -m.end)):
+            i = bisect_right(starts, each.start)
+            if each.end > end and not (i and reach[i - 1] >= each.end):
+                kept.append(each)
+            end = max(end, each.end)
     return sorted(kept, key=lambda m: m.start)

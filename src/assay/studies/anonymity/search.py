@@ -18,9 +18,12 @@ from assay.studies.anonymity.piece import Piece, Role
 from assay.studies.anonymity.wording import find_affiliations, find_wording
 
 
-def search(piece: Piece, names: Names) -> tuple[list[Match], list[str]]:
-    """Matches with their places in the piece's own text, and links to unknown accounts."""
-    folded = fold(piece.text)
+def search(piece: Piece, names: Names, *, accents: bool = True) -> tuple[list[Match], list[str]]:
+    """Matches with their places in the piece's own text, and links to unknown accounts.
+
+    With `accents=False` a quote behind a backslash is a quote, as in JSON and code, and no accent of LaTeX.
+    """
+    folded = fold(piece.text, accents=accents)
     matches, links = _all(folded.text, names, piece.role)
     found = []
     for each in strongest(matches):

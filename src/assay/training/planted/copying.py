@@ -1,4 +1,5 @@
-"""Circuits that say again what stood at the first place: a pair that cancels, a negative head, a backup head.
+"""Circuits that say again what stood at the first place: a pair that cancels, a negative head, a backup head,
+heads that say the same whatever stood there.
 
 In the counterfactual another word stands there.
 """
@@ -66,6 +67,26 @@ def backup_head(*, seed: int = 0, n: int = 16) -> Situation:
         "backup head", plant(wiring, seed=seed), copying_pairs(seed, n), truths_of(wiring), notes, roles,
         redundant=tuple(repair),
     )  # fmt: skip
+
+
+def constant_heads(*, seed: int = 0, n: int = 16) -> Situation:
+    """Heads that look at the first token and write the same everywhere, a lot of it, as parts of trained models do: it
+    tells nothing, and whoever takes it for a signal is misled."""
+    wiring = _copying([1.0])
+    wiring.embed("bos", unit(BOS, WORDS + 1).T, fixed=True)
+    random = torch.Generator().manual_seed(seed)
+    for first in (1, 3):
+        much = 3 * torch.randn(1, WORDS, generator=random)
+        wiring.heads += [
+            mover((0, first + i), BOS, length=LENGTH, value=("bos", torch.ones(1, 1)), write=("out", sign * much))
+            for i, sign in enumerate((1, -1))
+        ]
+    roles = {"L0.H0": "says the word", **{f"L0.H{i}": "writes the same everywhere" for i in range(1, 5)}}
+    notes = (
+        "hand-wired; four heads write large constants, which undo each other in pairs and tell nothing of the prompt"
+    )
+    model = plant(wiring, seed=seed, heads=6)
+    return Situation("constant heads", model, copying_pairs(seed, n), truths_of(wiring), notes, roles)
 
 
 def copying_pairs(seed: int, n: int) -> Pairs:

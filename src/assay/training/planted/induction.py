@@ -21,6 +21,8 @@ from assay.training.planted.wiring import Head
 GAINS = (1.0, 3.0, 10.0, 30.0)
 WORDS, LENGTH = 10, 8
 BACKGROUND = 0.05
+MATCH = 2.0
+"""The score of a match at gain 1, 0 being that of all else: half of attention is then on it."""
 ROLES = {"L0.H0": "previous token", "L1.H0": "induction"}
 
 
@@ -35,7 +37,7 @@ def induction(gain: float, *, seed: int = 0, n: int = 16) -> Situation:
     previous = ((PLACES, SHARPNESS * before),), ((PLACES, torch.eye(LENGTH)),)
     wiring.heads.append(Head(0, 0, *previous, ((TOKENS, words),), (("previous", words),)))
     wiring.heads.append(
-        Head(1, 0, ((TOKENS, gain * words),), (("previous", words),), ((TOKENS, words),), (("out", words),))
+        Head(1, 0, ((TOKENS, MATCH * gain * words),), (("previous", words),), ((TOKENS, words),), (("out", words),))
     )
     wiring.unembed("out", torch.eye(WORDS + 1)[1:])
     model = plant(wiring, seed=seed, heads=4, background=BACKGROUND)

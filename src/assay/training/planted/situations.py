@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from assay.core.errors import DataError, nearest
-from assay.training.planted.copying import backup_head, cancelling_pair, negative_head
+from assay.training.planted.copying import backup_head, cancelling_pair, constant_heads, negative_head
 from assay.training.planted.gates import all_of, cancelling_paths, either
 from assay.training.planted.induction import GAINS, induction
 from assay.training.planted.library import PROGRAMS, compiled
@@ -23,6 +23,7 @@ _HAND_WIRED: Mapping[str, Callable[..., Situation]] = {
     "cancelling paths": cancelling_paths,
     "negative head": negative_head,
     "backup head": backup_head,
+    "constant heads": constant_heads,
 }
 NAMES = (*_HAND_WIRED, *PROGRAMS)
 """Hand-wired circuits first, then compiled programs: each is there in about a second."""

@@ -18,8 +18,8 @@ from assay.studies.anonymity.readers.text import decoded, read_text
 _LOG = re.compile(
     r"^[0-9a-f]{40,64} [0-9a-f]{40,64} (?P<who>[^\n]*?<[^>\n]*>) \d+ [+-]\d{4}(?:\t(?P<what>[^\n]*))?", re.M
 )
-_SECTION = re.compile(r"^\s*\[(?P<name>[\w.-]+)(?:\s+\"(?P<sub>[^\"]*)\")?\]", re.M)
-_SETTING = re.compile(r"^\s*(?P<key>[\w-]+)\s*=\s*(?P<value>[^\n]*)", re.M)
+_SECTION = re.compile(r"^[ \t]*\[(?P<name>[\w.-]+)(?:\s+\"(?P<sub>[^\"]*)\")?\]", re.M)
+_SETTING = re.compile(r"^[ \t]*(?P<key>[\w-]+)\s*=\s*(?P<value>[^\n]*)", re.M)
 _PERSON = re.compile(rb"^(?P<role>author|committer|tagger) (?P<who>[^\n]*?<[^>\n]*>)", re.M)
 _FETCHED = re.compile(r" of (?P<url>\S+)\s*$", re.M)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from assay.studies.anonymity.fields import names_somebody
 from assay.studies.anonymity.piece import Found, Item, Piece, Role
+from assay.studies.anonymity.readers.comments import LATEX, comments, only, without
 
-_COMMENT = re.compile(r"(?<!\\)%[^\n]*|\\begin\{comment\}.*?\\end\{comment\}|\\iffalse\b.*?\\fi\b", re.S)
+MOST = 300
+"""Author blocks, and things that are told by their line, that are looked at in one source."""
 _BLOCK = re.compile(
     r"\\(?P<name>author|authors|affiliation|affil|institute|institution|address|email|ead|icmlauthor"
     r"|icmlaffiliation|icmlcorrespondingauthor|"
@@ -47,20 +50,20 @@ _EMPTY = re.compile(
 def read_latex(text: str, *, template: bool) -> Iterator[Item]:
     """A LaTeX source; a template (.sty, .cls) is others' work, so its author macros say nothing."""
     yield Piece(text, Role.CODE if template else Role.PROSE, lines=True)
-    comments = _only(text, _COMMENT)
-    yield Piece(comments, Role.COMMENT, lines=True)
-    for match in _MACRO.finditer(text):
+    spans = comments(text, LATEX)
+    yield Piece(only(text, spans), Role.COMMENT, lines=True)
+    for match in islice(_MACRO.finditer(text), MOST):
         yield Piece(f"@{match['name']}", Role.COMMENT, f"{_line(text, match.start())}, the macro's name")
     if template:
         return
-    shown = _without(text, _COMMENT)
+    shown = without(text, spans)
     yield from _blocks(shown)
-    for match in _PDF.finditer(shown):
+    for match in islice(_PDF.finditer(shown), MOST):
         yield Piece(match["value"], Role.PERSON, _line(shown, match.start()))
-    for match in _FINAL.finditer(shown):
+    for match in islice(_FINAL.finditer(shown), MOST):
         if match["macro"] or match["class"] or _VENUES.search(match["style"] or ""):
             yield Found("style option", match[0], _line(shown, match.start()), 3)
-    for match in _WHITE.finditer(shown):
+    for match in islice(_WHITE.finditer(shown), MOST):
         if re.search(r"[A-Za-z]{4}", match["text"]):
             yield Found("hidden text", match[0], _line(shown, match.start()), 2)
     end = shown.find("\\end{document}")
@@ -74,7 +77,7 @@ def read_bibliography(text: str) -> Iterator[Item]:
 
 
 def _blocks(text: str) -> Iterator[Item]:
-    for match in _BLOCK.finditer(text):
+    for match in islice(_BLOCK.finditer(text), MOST):
         if re.search(r"(?:command\*?\s*\{?|def)$", text[max(0, match.start() - 16) : match.start()]):
             continue  # a definition
         content = balanced(text, match.end())
@@ -114,13 +117,3 @@ def _bare(text: str) -> str:
 
 def _line(text: str, at: int) -> str:
     return f"line {text.count(chr(10), 0, at) + 1}"
-
-
-def _only(text: str, pattern: re.Pattern[str]) -> str:
-    from assay.studies.anonymity.readers.text import only
-
-    return only(text, pattern)
-
-
-def _without(text: str, pattern: re.Pattern[str]) -> str:
-    return pattern.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)

@@ -6,9 +6,12 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from assay.studies.anonymity.piece import Inner, Item, Piece, Role
 
+MOST = 2000
+"""Creators that are looked at in one document."""
 _TAG = re.compile(r"<[^<>]{0,4000}>")
 _PARAGRAPH = re.compile(r"</(?:w:p|a:p|text:p|p|div|li|h\d|tr)>|<(?:br|w:br)\s*/?>", re.I)
 _CREATOR = re.compile(
@@ -43,11 +46,21 @@ def read_markup(text: str) -> Iterator[Item]:
     if "<w:" in bare or "<a:t" in bare or "<text:span" in bare:
         yield Piece(_TAG.sub("", _PARAGRAPH.sub("\n", bare)), Role.PROSE, "its text", lines=False)
     for pattern in (_CREATOR, _ATTRIBUTE, _META):
-        for match in pattern.finditer(bare):
+        for match in islice(pattern.finditer(bare), MOST):
             label = match.groupdict().get("tag") or match.groupdict().get("key") or "meta"
             value = " ".join(_TAG.sub(" ", match["value"]).split())
             yield Piece(value, Role.PERSON, f"line {bare.count(chr(10), 0, match.start()) + 1}, {label}")
     yield from data_uris(text)
+
+
+def bare_markup(text: str) -> str:
+    """A document without its metadata and comments, and with nobody as its creator."""
+    text = re.sub(r"<metadata\b[^>]*>.*?</metadata\s*>|<!--.*?-->", "", text, flags=re.S)
+    for pattern in (_CREATOR, _ATTRIBUTE, _META):
+        text = pattern.sub(
+            lambda match: match[0].replace(match["value"], "Anonymous") if match["value"] else match[0], text
+        )
+    return text
 
 
 def data_uris(text: str) -> Iterator[Inner]:

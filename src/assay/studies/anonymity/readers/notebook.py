@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from assay.studies.anonymity.piece import Inner, Item, Piece, Role, Unread
+from assay.studies.anonymity.readers.comments import CODE, comments, only
 from assay.studies.anonymity.readers.markup import data_uris, from_base64
 from assay.studies.anonymity.readers.structured import json_fields, read_json
 
@@ -41,9 +42,7 @@ def _cell(cell: dict[str, Any], place: str) -> Iterator[Item]:
     source = _joined(cell.get("source"))
     yield Piece(source, Role.CODE if cell.get("cell_type") == "code" else Role.PROSE, place, lines=True)
     if cell.get("cell_type") == "code":
-        from assay.studies.anonymity.readers.text import _COMMENTS, only
-
-        yield Piece(only(source, _COMMENTS), Role.COMMENT, place, lines=True)
+        yield Piece(only(source, comments(source, CODE)), Role.COMMENT, place, lines=True)
     yield from data_uris(source)
     for number, output in enumerate(_list(cell.get("outputs")), 1):
         if isinstance(output, dict):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from assay.studies.anonymity.piece import Item, Limits, Piece, Role
+from assay.studies.anonymity.readers.comments import CODE, comments, only
 from assay.studies.anonymity.readers.latex import read_bibliography, read_latex
 from assay.studies.anonymity.readers.markup import read_markup
 from assay.studies.anonymity.readers.notebook import read_notebook
@@ -16,9 +17,8 @@ from assay.studies.anonymity.readers.structured import read_json
 _PROSE = frozenset(["md", "txt", "rst", "org", "adoc", "text", "markdown", "rmd", "qmd", "log", "out", "err"])
 _MARKUP = frozenset(("svg", "xml", "html", "htm", "xhtml", "rels", "xmp", "fodt"))
 _DATA = frozenset(["csv", "tsv", "jsonl", "ndjson"])
-_COMMENTS = re.compile(r"(?:(?<=\s)|^)(?:#|//|--|;)[^\n]*|/\*.*?\*/|<!--.*?-->|\"\"\".*?\"\"\"", re.M | re.S)
 _OWN = re.compile(
-    r"^\s*[\"']?(?:repository(?:-code)?|repo(?:_?url)?|homepage|home_?page|source(?: code)?|documentation|issues"
+    r"^[ \t]*[\"']?(?:repository(?:-code)?|repo(?:_?url)?|homepage|home_?page|source(?: code)?|documentation|issues"
     r"|bug.?tracker|bugs|changelog|"
     r"project[_ ]urls?|url)[\"']?\s*[:=]\s*[\"']?(?P<url>(?:git\+)?(?:https?://|git@|ssh://|github:)[^\s\"',}]+)",
     re.I | re.M,
@@ -75,18 +75,14 @@ def read_text(data: bytes, name: PurePosixPath, limits: Limits) -> Iterator[Item
             yield Piece(match["url"], Role.OWN_LINK, f"line {text.count(chr(10), 0, match.start('url')) + 1}")
 
 
+def role_of(end: str) -> Role:
+    """What a text with this end of its name is: prose, data or code."""
+    return Role.PROSE if end in _PROSE or end == "" else Role.DATA if end in _DATA else Role.CODE
+
+
 def plain_pieces(text: str, end: str) -> Iterator[Item]:
     """A text as it stands, and its comments once more, as they may be signed."""
-    role = Role.PROSE if end in _PROSE or end == "" else Role.DATA if end in _DATA else Role.CODE
+    role = role_of(end)
     yield Piece(text, role, lines=True)
     if role is Role.CODE:
-        yield Piece(only(text, _COMMENTS), Role.COMMENT, lines=True)
-
-
-def only(text: str, pattern: re.Pattern[str]) -> str:
-    """The text with everything blanked that the pattern does not match, so that lines and places stay."""
-    pieces, done = [], 0
-    for match in pattern.finditer(text):
-        pieces += [re.sub(r"[^\n]", " ", text[done : match.start()]), match[0]]
-        done = match.end()
-    return "".join(pieces) if pieces else ""
+        yield Piece(only(text, comments(text, CODE)), Role.COMMENT, lines=True)
