@@ -112,6 +112,9 @@ def _table(judgements: tuple[Judgement, ...]) -> Table:
         table.add_row(name, each.prediction, Text(_short(each.number.text)), verdict)
         for other in each.baselines:
             table.add_row(Text(f"  {other.name}", style="dim"), "", Text(_short(other.number.text), style="dim"), "")
+        for choice in each.otherwise:
+            found = Text(_short(choice.number.text), style="dim")
+            table.add_row(Text(f"  under {choice.name}", style="dim"), "", found, Text(choice.outcome, style="dim"))
     return table
 
 

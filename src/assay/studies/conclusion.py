@@ -74,6 +74,17 @@ class NamedNumber(Record):
     """Its estimate."""
 
 
+class Otherwise(Record):
+    """The verdict under other choices that were declared."""
+
+    name: str
+    """Which choices."""
+    number: Number
+    """What was found under them."""
+    outcome: Outcome
+    """supported, refuted or inconclusive."""
+
+
 class Judgement(Record):
     """The verdict on one hypothesis."""
 
@@ -99,6 +110,8 @@ class Judgement(Record):
     """What it is compared with."""
     exploratory: bool
     """Whether it was added or changed after the first plan was frozen."""
+    otherwise: tuple[Otherwise, ...] = ()
+    """The verdict under each of the study's alternatives that concern it."""
 
 
 class Limitation(Record):
@@ -136,13 +149,18 @@ def concluded(
     results: Mapping[str, StepResult],
     verdicts: Sequence[Verdict],
     about: Mapping[str, Any],
+    otherwise: Mapping[str, Sequence[Verdict]] | None = None,
 ) -> Conclusion:
-    """What the results and verdicts of a run conclude; `about` is its environment."""
+    """What the results and verdicts of a run conclude; `about` is its environment, `otherwise` verdicts by alternative."""
+    otherwise = otherwise or {}
     return Conclusion(
         plan=plan.hash,
         time=now(),
-        judgements=tuple(_judgement(each, plan) for each in verdicts),
-        limitations=tuple(_limitations(study, plan, results, verdicts, about)),
+        judgements=tuple(_judgement(each, plan, otherwise) for each in verdicts),
+        limitations=(
+            *_limitations(study, plan, results, verdicts, about),
+            *(each for verdict in verdicts for each in _of_choices(verdict, otherwise)),
+        ),
         seconds=round(sum(each.seconds for each in results.values()), 2),
         passes=sum(int(each.cost.get("passes") or 0) for each in results.values()),
     )
@@ -167,7 +185,7 @@ def read_conclusion(root: Path) -> Conclusion:
         ) from None
 
 
-def _judgement(verdict: Verdict, plan: Plan) -> Judgement:
+def _judgement(verdict: Verdict, plan: Plan, otherwise: Mapping[str, Sequence[Verdict]]) -> Judgement:
     asked = verdict.hypothesis
     return Judgement(
         id=asked.id,
@@ -181,7 +199,28 @@ def _judgement(verdict: Verdict, plan: Plan) -> Judgement:
         number=Number.of(verdict.estimate),
         baselines=tuple(NamedNumber(name=name, number=Number.of(each)) for name, each in verdict.baselines),
         exploratory=plan.is_exploratory(asked.id),
+        otherwise=tuple(
+            Otherwise(name=name, number=Number.of(each.estimate), outcome=each.outcome)
+            for name, each in _under(asked.id, otherwise)
+        ),
     )
+
+
+def _under(hypothesis: str, otherwise: Mapping[str, Sequence[Verdict]]) -> list[tuple[str, Verdict]]:
+    """A hypothesis' verdicts by alternative."""
+    return [(name, each) for name, found in otherwise.items() for each in found if each.hypothesis.id == hypothesis]
+
+
+def _of_choices(verdict: Verdict, otherwise: Mapping[str, Sequence[Verdict]]) -> list[Limitation]:
+    """Choices under which the verdict would have been another."""
+    return [
+        Limitation(
+            source=f"hypothesis {verdict.hypothesis.id}",
+            text=f"{verdict.outcome} here, but {each.outcome} under the choices {name}: {each.estimate}",
+        )
+        for name, each in _under(verdict.hypothesis.id, otherwise)
+        if each.outcome != verdict.outcome
+    ]
 
 
 def _limitations(

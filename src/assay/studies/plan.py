@@ -18,6 +18,7 @@ from assay.core.registry import find
 from assay.studies.environment import now, versions
 from assay.studies.git import checkout
 from assay.studies.schema import Study
+from assay.studies.sensitivity import alternatives
 
 FORMAT = 1
 FILE = "plan.json"
@@ -76,6 +77,9 @@ def content_of(study: Study) -> dict[str, Any]:
             given = ", ".join(step.needs) or "none"
             raise StudyError(f"Step {name!r}: {step.method} takes the earlier results {wanted}; `needs` gives {given}.")
         content["steps"][name]["settings"] = method.validated(step.settings).model_dump(mode="json", by_alias=True)
+    for other in alternatives(study).values():
+        for step in other.steps.values():
+            find(step.method).validated(step.settings)
     return content
 
 

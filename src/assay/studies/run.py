@@ -22,6 +22,7 @@ from assay.studies.pick import StepData
 from assay.studies.plan import Plan, freeze
 from assay.studies.read import study_yaml
 from assay.studies.schema import Study
+from assay.studies.sensitivity import judged_otherwise
 from assay.studies.sources import Sources, default_sources
 from assay.studies.steps import Steps
 from assay.studies.watcher import Silent, Watcher
@@ -57,7 +58,9 @@ def run_study(
     watcher = watcher or Silent()
     watcher.planned(plan, list(study.steps))
     try:
-        results = Steps(study, folder, sources=sources or default_sources(), watcher=watcher).all()
+        steps = Steps(study, folder, sources=sources or default_sources(), watcher=watcher)
+        results = steps.all()
+        otherwise = judged_otherwise(steps, judged)
     except KeyboardInterrupt:
         folder.log("interrupted")
         raise
@@ -65,7 +68,8 @@ def run_study(
         folder.log("budget", reason=str(error))
         raise
     verdicts = judged(study, results)
-    conclusion = concluded(study, plan, results=results, verdicts=verdicts, about=folder.read_json("environment.json"))
+    about = folder.read_json("environment.json")
+    conclusion = concluded(study, plan, results=results, verdicts=verdicts, about=about, otherwise=otherwise)
     folder.write_json(CONCLUSION, conclusion.model_dump(mode="json"))
     folder.log("judged", verdicts={each.hypothesis.id: each.outcome for each in verdicts})
     return Run(study, plan, folder, results, verdicts, conclusion)

@@ -158,6 +158,15 @@ class Matrix(Frozen):
         return self
 
 
+class Alternative(Frozen):
+    """Other settings of some steps, under which the same hypotheses are judged again: another ablation, another metric."""
+
+    name: Name
+    """A short name, such as `zero_ablation`."""
+    settings: dict[str, dict[str, Any]] = Field(min_length=1)
+    """For each step that differs, the settings that differ."""
+
+
 class Study(Frozen):
     """A study file."""
 
@@ -181,6 +190,8 @@ class Study(Frozen):
     """What the run may take; it stops before a step that would exceed this."""
     matrix: Matrix | None = None
     """Which models, revisions and seeds it is repeated with."""
+    sensitivity: tuple[Alternative, ...] = ()
+    """Choices that could have been made otherwise; every verdict is shown under each."""
     limitations: tuple[Text, ...] = ()
     """What the authors know to be weak; measured limitations are added to these, never removed."""
 
@@ -201,6 +212,12 @@ class Study(Frozen):
             for parameter, needed in step.needs.items():
                 _known(needed, earlier, f"steps.{name}.needs.{parameter}", "an earlier step")
             earlier.append(name)
+        names = [each.name for each in self.sensitivity]
+        for each in self.sensitivity:
+            for step in each.settings:
+                _known(step, self.steps, f"sensitivity.{each.name}.settings", "a step")
+            if names.count(each.name) > 1:
+                raise ValueError(f"two alternatives are called {each.name}")
         for hypothesis in self.hypotheses:
             for where, selector in _selectors(hypothesis):
                 _known(selector.step, self.steps, f"hypotheses.{hypothesis.id}.{where}", "a step")

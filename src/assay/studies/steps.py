@@ -25,7 +25,7 @@ from assay.studies.estimate import Estimated, estimate_step
 from assay.studies.folder import RunFolder, StepResult
 from assay.studies.schema import Budget, StepSpec, Study
 from assay.studies.sources import Sources, about
-from assay.studies.watcher import Watcher
+from assay.studies.watcher import Under, Watcher
 
 
 class Steps:
@@ -41,6 +41,15 @@ class Steps:
             pairs.to_jsonl(self.folder.prompts_path(name))
         self.folder.write_json("environment.json", environment() | {"model": about(self.model)})
         self.done: dict[str, StepResult] = {}
+        self.paid: set[str] = set()
+
+    def otherwise(self, study: Study, folder: RunFolder, name: str) -> Steps:
+        """The steps of the study under other choices: the same model and prompts, and what both share is paid once."""
+        prompts = {spec: self.data[name] for name, spec in self.study.data.items()}
+        same = Sources(lambda _: self.model, lambda spec, _: prompts[spec])
+        other = Steps(study, folder, sources=same, watcher=Under(self.watcher, name))
+        other.purse, other.paid = self.purse, self.paid
+        return other
 
     def all(self) -> dict[str, StepResult]:
         """Every step's result, in order.
@@ -55,7 +64,9 @@ class Steps:
             reused = self.folder.has(name, key)
             result = self.folder.load(name) if reused else self._do(name, step, key)
             self.done[name] = result
-            self.purse.pay(result.seconds)
+            if key not in self.paid:
+                self.purse.pay(result.seconds)
+            self.paid.add(key)
             self.folder.log("step", step=name, reused=reused, seconds=round(result.seconds, 2))
             self.watcher.finished(name, result.seconds, reused=reused)
         return self.done

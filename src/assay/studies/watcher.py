@@ -45,3 +45,28 @@ class Silent:
 
     def finished(self, step: str, seconds: float, *, reused: bool) -> None:
         """Nothing."""
+
+
+class Under:
+    """Tells another watcher of the steps of an alternative, under their name and its own."""
+
+    def __init__(self, watcher: Watcher, name: str) -> None:
+        self.watcher, self.name = watcher, name
+
+    def planned(self, plan: Plan, steps: list[str]) -> None:
+        """Nothing: the study's own plan holds the alternative."""
+
+    def estimated(self, steps: Mapping[str, Estimated]) -> None:
+        """Nothing: its steps are told as they come."""
+
+    def started(self, step: str) -> None:
+        """A step begins."""
+        self.watcher.started(f"{self.name}: {step}")
+
+    def advanced(self, step: str, done: int, total: int) -> None:
+        """A part of a step is done."""
+        self.watcher.advanced(f"{self.name}: {step}", done, total)
+
+    def finished(self, step: str, seconds: float, *, reused: bool) -> None:
+        """A step is done, or was found done."""
+        self.watcher.finished(f"{self.name}: {step}", seconds, reused=reused)
