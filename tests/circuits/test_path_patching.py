@@ -111,6 +111,17 @@ def test_with_everything_left_open_it_is_patching(made: Callable[[], Model], dir
         np.testing.assert_allclose(row(found, name), row(exact, name), atol=GEMMA if made is tiny_gemma2 else EXACT)
 
 
+def test_senders_of_all_layers_together_are_each_alone(pairs: Pairs) -> None:
+    """A sender of a late layer is not under way yet where heads are held in an early one."""
+    model = tiny_llama()
+    every = tuple(f"L{layer}.H{h}" for layer in range(3) for h in range(4))
+    settings = {**SETTINGS, "receivers": ("logits",), "freeze_mlps": True}
+    together = path_patching(model, pairs, **{**settings, "senders": every})  # type: ignore[arg-type]
+    for name in ("L0.H2", "L1.H3", "L2.H0"):
+        alone = path_patching(model, pairs, **{**settings, "senders": (name,)})  # type: ignore[arg-type]
+        np.testing.assert_allclose(row(together, name), row(alone, name), atol=EXACT)
+
+
 def test_what_cannot_be_reached_gets_nothing(pairs: Pairs) -> None:
     """A receiver before the sender; the embedding of a token that the receiver's position is not."""
     model = tiny_llama()

@@ -106,7 +106,8 @@ class RowRun:
             numbers: dict[int, int] = {}
             for edit, site in edits:
                 number = numbers.setdefault(id(edit), len(numbers))
-                found.setdefault((number, site), []).append((variant, edit))
+                if entry(site, self.chain) >= departure.layer:  # before, it changes nothing and has no rows yet
+                    found.setdefault((number, site), []).append((variant, edit))
         ordered = sorted(found.items(), key=lambda item: item[0][0])
         return [Action(site, change=change_at(site, edits, batch)) for (_, site), edits in ordered]
 
