@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.app.commands.replication import bundle, verify
+
 study = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Ask a question with hypotheses, and answer it.")
 
 
@@ -156,6 +158,10 @@ def report(
 
     path = write_report(folder)
     typer.echo(json.dumps({"report": str(path)}) if as_json else path)
+
+
+study.command("bundle")(bundle)
+study.command("verify")(verify)
 
 
 def default_folder(path: Path, model: str | None) -> Path:
