@@ -35,7 +35,9 @@ def show_report(report: Report) -> None:
     if report.links:
         shown = report.links[:_MOST_LINKS]
         console.print(
-            Text(f"Not counted: {len(report.links)} links to accounts that are not known. Is none of them yours?")
+            Text(
+                f"Not counted: {_counted(len(report.links), 'link')} to accounts that are not known. Is none of them yours?"
+            )
         )
         for link in shown:
             console.print(Text(f"  {link}", style="dim"))
@@ -52,13 +54,17 @@ def show_report(report: Report) -> None:
 
 
 def _summary(report: Report) -> str:
-    looked = f"{report.files:,} files, {report.names} names"
+    looked = f"{_counted(report.files, 'file')}, {_counted(report.names, 'name')}"
     passed = f", {report.allowed} allowed" if report.allowed else ""
     if report.clean:
         return f"nothing found in {looked}{passed}"
     counts = Counter(each.certainty for each in report.findings)
     told = ", ".join(f"{counts[level]} {level.word}" for level in sorted(counts, reverse=True))
     return f"{len(report.findings)} found ({told}) in {looked}{passed}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _advice(report: Report) -> dict[str, list[str]]:
@@ -95,7 +101,7 @@ def show_paper(paper: PaperReport) -> None:
         console.print(table)
     for note in paper.notes:
         console.print(Text(note, style="dim"))
-    typer.echo(f"{len(paper.problems)} problems" if paper.problems else "no problems found")
+    typer.echo(_counted(len(paper.problems), "problem") if paper.problems else "no problems found")
 
 
 def _console() -> Console:

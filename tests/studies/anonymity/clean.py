@@ -122,8 +122,10 @@ def files() -> dict[str, bytes]:
         "src/patch.py": CODE.encode(),
         "README.md": README.encode(),
         "prose.txt": PROSE.encode(),
-        "LICENSE": b"MIT License\n\nCopyright (c) 2025 The Authors\n\nThe above copyright notice and this permission notice shall be\n",
-        "pyproject.toml": b'[project]\nname = "heads"\nauthors = [{name = "Anonymous"}]\ndependencies = ["torch>=2", "transformers @ git+https://github.com/huggingface/transformers"]\n',
+        "LICENSE": b"MIT License\n\nCopyright (c) 2025 The Authors\n\nThe above copyright notice and this permission notice "
+b"shall be\n",
+        "pyproject.toml": b'[project]\nname = "heads"\nauthors = [{name = "Anonymous"}]\ndependencies = ["torch>=2", "transformers @ '
+b'git+https://github.com/huggingface/transformers"]\n',
         "requirements.txt": b"torch==2.6.0\nnumpy>=1.26\n",
         "data/chat.json": json.dumps(chat).encode(),
         "data/users.json": json.dumps(users).encode(),
@@ -133,6 +135,7 @@ def files() -> dict[str, bytes]:
         "figures/photo.jpg": pics.jpeg(pics.exif({0x0131: "GIMP 2.10"})),
         "results.zip": zipped(results__a_DOT_json=json.dumps({"accuracy": 0.83, "model": "gpt2", "seed": 0, "user": "user"})),
         "weights.bin": bytes((i * 7919 + i * i) % 256 for i in range(200_000)),
-        "run.sh": b"#!/bin/bash\n#SBATCH --gres=gpu:1\n#SBATCH --time=1:00:00\nexport HOME=/home/user\npython -m heads.run --data data/\n",
+        "run.sh": b"#!/bin/bash\n#SBATCH --gres=gpu:1\n#SBATCH --time=1:00:00\nexport HOME=/home/user\npython -m heads.run "
+b"--data data/\n",
         "environment.json": json.dumps({"python": "3.11.2", "system": "Linux", "cpus": 2, "host": "localhost"}).encode(),
     }  # fmt: skip

@@ -211,7 +211,8 @@ def in_notebooks() -> list[Leak]:
 
 def in_pdfs() -> list[Leak]:
     """PDF: pages, metadata, notes, links, files, earlier versions."""
-    xmp = "<x:xmpmeta><rdf:RDF><dc:creator><rdf:Seq><rdf:li>Tomasz Kowalski</rdf:li></rdf:Seq></dc:creator></rdf:RDF></x:xmpmeta>"
+    xmp = ("<x:xmpmeta><rdf:RDF><dc:creator><rdf:Seq><rdf:li>Tomasz "
+"Kowalski</rdf:li></rdf:Seq></dc:creator></rdf:RDF></x:xmpmeta>")
     with_xmp = pdf()
     with_xmp.catalogue = f"/Metadata {with_xmp.stream(xmp, '/Type /Metadata /Subtype /XML', packed=False)} 0 R"
     with_file = pdf()
@@ -275,7 +276,8 @@ def in_pictures() -> list[Leak]:
         leak("GIF", "f/a.gif", pics.gif("by Jane Fernandez"), "name", "GIF"),
         leak("TIFF", "f/a.tiff", pics.tiff({0x013B: "Tomasz Kowalski"}), "author field", "EXIF"),
         leak("SVG", "f/inkscape.svg", '<svg inkscape:export-filename="/home/tkowalski/a.png"></svg>', "home path"),
-        leak("SVG", "f/creator.svg", "<svg><metadata><dc:creator><cc:Agent><dc:title>Tomasz Kowalski</dc:title></cc:Agent></dc:creator></metadata></svg>", "author field"),
+        leak("SVG", "f/creator.svg", "<svg><metadata><dc:creator><cc:Agent><dc:title>Tomasz "
+"Kowalski</dc:title></cc:Agent></dc:creator></metadata></svg>", "author field"),
         leak("SVG", "f/data.svg", f'<svg><image href="data:image/png;base64,{base64.b64encode(pics.png(pics.text("Author", "Tomasz K"))).decode()}"/></svg>', "author field", "", "data-1.png"),
     ]  # fmt: skip
 
@@ -298,7 +300,7 @@ def in_archives() -> list[Leak]:
         leak("zip", "g/a.zip", inner, "name", "line 1", "a.txt"),
         leak("zip in zip", "g/deep.zip", zipped(b_DOT_zip=zipped(c_DOT_zip=inner)), "name", "line 1", "a.txt"),
         leak("zip", "g/comment.zip", commented.getvalue(), "name", "comment"),
-        leak("file name in an archive", "g/name.zip", zipped(fernandez__x_DOT_txt="x"), "name", "its name"),
+        leak("file name in an archive", "g/name.zip", zipped(fernandez__x_DOT_txt="x"), "name", "name of a folder"),
         leak("tar", "g/a.tar.gz", gzip.compress(tarred("x/a.txt", b"by Jane Fernandez"), mtime=0), "name", "line 1", "a.txt"),
         leak("tar's owner", "g/owner.tar", tarred("x/a.txt", b"x", owner="tkowalski"), "account", "owner"),
         leak("office file", "g/creator.docx", zipped(docProps__core_DOT_xml=core), "author field", "dc:creator", "core.xml"),

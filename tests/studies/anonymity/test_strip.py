@@ -22,7 +22,13 @@ PICTURE = pics.png(pics.text("Author", "Tomasz Kowalski"))
 
 
 def test_a_bundle() -> None:
-    cells = [code("x = '/home/tkowalski/a'\n# Jane Fernández", {"output_type": "display_data", "data": {"image/png": base64.b64encode(PICTURE).decode()}, "metadata": {}}, tags=["jqfz"])]
+    cells = [
+        code(
+            "x = '/home/tkowalski/a'\n# Jane Fernández",
+            {"output_type": "display_data", "data": {"image/png": base64.b64encode(PICTURE).decode()}, "metadata": {}},
+            tags=["jqfz"],
+        )
+    ]
     uri = base64.b64encode(PICTURE).decode()
     files = {
         "study.yaml": b"title: Heads\nauthor: Jane Fernandez\ndata: /home/tkowalski/heads\n",
@@ -33,7 +39,8 @@ def test_a_bundle() -> None:
         "a.ipynb": notebook(cells, authors=[{"name": "T K"}], kernelspec={"name": "python3"}).encode(),
         "a.png": PICTURE,
         "a.jpg": pics.jpeg(pics.exif({0x013B: "Tomasz Kowalski"}, gps=True)),
-        "a.svg": f'<svg><metadata><dc:creator>Tomasz Kowalski</dc:creator></metadata><image href="data:image/png;base64,{uri}"/><text>Jane Fernandez</text></svg>'.encode(),
+        "a.svg": f'<svg><metadata><dc:creator>Tomasz Kowalski</dc:creator></metadata><image '
+f'href="data:image/png;base64,{uri}"/><text>Jane Fernandez</text></svg>'.encode(),
         "report.html": b'<html><meta name="author" content="Tomasz Kowalski"><script>const at = "/home/tkowalski/x";</script></html>',
         "numbers.bin": bytes(range(256)),
     }  # fmt: skip
@@ -41,9 +48,15 @@ def test_a_bundle() -> None:
     assert done.proof.clean and done.proof.files >= len(files)
     assert done.renamed == {"jqfz/results.json": "anonymous/results.json"}
     assert done.files["numbers.bin"] == files["numbers.bin"] and "numbers.bin" not in done.changed
-    assert json.loads(done.files["anonymous/results.json"]) == {"user": "anonymous", "folder": "C:\\Users\\anonymous\\x", "n": [1, 2.5, None]}
+    assert json.loads(done.files["anonymous/results.json"]) == {
+        "user": "anonymous",
+        "folder": "C:\\Users\\anonymous\\x",
+        "n": [1, 2.5, None],
+    }
     assert [json.loads(line)["step"] for line in done.files["log.jsonl"].splitlines()] == [1, 2]
-    assert b"see anonymous/results.json" in done.files["notes.md"] and b"anonymous@example.org" in done.files["notes.md"]
+    assert (
+        b"see anonymous/results.json" in done.files["notes.md"] and b"anonymous@example.org" in done.files["notes.md"]
+    )
     ast.parse(done.files["run.py"])  # still runs
     assert b'"\\"Anonymous\\" said"' in done.files["run.py"]
     assert json.loads(done.files["a.ipynb"])["metadata"] == {"kernelspec": {"name": "python3"}}
@@ -72,8 +85,10 @@ def test_planted_leaks_are_stripped_or_refused(end: str) -> None:
 
 
 def test_what_can_not_be_changed_is_refused() -> None:
-    with pytest.raises(StudyError, match=r"a\.zip!a\.txt still tells who the authors are \(name 'Jane Fernandez', line 1\)"):
-        strip({"a.zip": zipped(**{"a_DOT_txt": "Jane Fernandez"})}, PEOPLE)
+    with pytest.raises(
+        StudyError, match=r"a\.zip!a\.txt still tells who the authors are \(name 'Jane Fernandez', line 1\)"
+    ):
+        strip({"a.zip": zipped(a_DOT_txt="Jane Fernandez")}, PEOPLE)
 
 
 def test_two_paths_that_become_one_stay_two() -> None:

@@ -9,6 +9,7 @@ Cost: linear in the bytes; about a second for a megabyte of text, PDFs a tenth o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -42,7 +43,7 @@ def check_path(path: Path, names: Names, *, allowed: Allowed | None = None, ever
             look.unread(step.name, step.item)
         else:
             look.left_out.append(step.name)
-        look.piece(step.name, Piece(PurePosixPath(step.name).name, Role.PATH, "its name"))
+        look.path(step.name)
         if step.target:
             look.piece(step.name, Piece(step.target, Role.PATH, "where the link leads"))
     return look.report()
@@ -53,7 +54,7 @@ def check_files(files: Mapping[str, bytes], names: Names, *, allowed: Allowed | 
     look = _Look(names, allowed or Allowed(), Limits())
     for name, data in files.items():
         look.file(name, data)
-        look.piece(name, Piece(name, Role.PATH, "its name"))
+        look.path(name)
     return look.report()
 
 
@@ -69,6 +70,7 @@ class _Look:
     size: int = 0
     passed: int = 0
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
     repeats: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     """Hashes of contents that were looked at, as git names them: a version that lies in the folder is not told again."""
@@ -95,8 +97,20 @@ class _Look:
                 self.unread(f"{name}!{item.name}", Unread(f"lies in more than {self.limits.depth} archives"))
             elif item.sha not in self.known:
                 inner = f"{name}!{item.name}"
-                self.piece(inner, Piece(item.name, Role.PATH, "its name"))
+                self.path(item.name, inside=f"{name}!")
                 self.file(inner, item.data, depth=depth + 1)
+
+    def path(self, name: str, *, inside: str = "") -> None:
+        """Look at a file's name, and once at the names of the folders that it is in."""
+        self.piece(inside + name, Piece(PurePosixPath(name).name, Role.PATH, "its name"))
+        for parent in PurePosixPath(name).parents:
+            label = f"{inside}{parent}"
+            if label in self.folders:
+                return
+            self.folders.add(label)
+            # the whole of it, as a home folder is known by where it is
+            whole = re.search(r"(?:^|/)(?:home|Users|scratch)/[^/]+$", str(parent)) is not None
+            self.piece(label, Piece(f"/{parent}" if whole else parent.name, Role.PATH, "name of a folder"))
 
     def piece(self, name: str, piece: Piece) -> None:
         """Search a piece of text, and keep what is found."""

@@ -22,7 +22,7 @@ _SPECIAL = re.compile(
     r"|&(?:#\d{2,6}|#x[0-9a-fA-F]{2,5}|[a-zA-Z]{2,8});"
     r"|\{?\\(?:[\"'`^~=.]\s?|[vHcukrbdt](?:\s+|(?=\{)))(?:\{\\?[A-Za-z]\}|\\?[A-Za-z](?![A-Za-z]*\{))\}?"
     r"|\{?\\(?:oe|OE|ae|AE|aa|AA|o|O|l|L|ss|i|j)(?:\{\}|\s+(?=[a-z])|\}|(?![A-Za-z]))"
-    r"|(?:%C[2-9a-fA-F]%[89abAB][0-9a-fA-F])+"
+    r"|%2[fF]|%40|(?:%C[2-9a-fA-F]%[89abAB][0-9a-fA-F])+"
     r"|(?<=[^\W\d_])[-\u2010\u00ad]\s*\n[ \t]*(?:[%#*>]+[ \t]*|//+[ \t]*)?(?=[a-z])"
     r"|[^\x00-\x7f]+"
 )
@@ -53,7 +53,9 @@ class Folded:
 
     def _place(self, at: int) -> int:
         i = bisect_right(self.ends, at)
-        return at + (self.shifts[i - 1] if i else 0)
+        place = at + (self.shifts[i - 1] if i else 0)
+        # inside a piece that became longer, as ¼ became 1/4: no farther than that piece
+        return min(place, self.ends[i] + self.shifts[i]) if i < len(self.ends) else place
 
 
 def fold(text: str, *, accents: bool = True) -> Folded:
@@ -99,6 +101,8 @@ def _plain(piece: str) -> str:
         return _escaped(piece)
     if piece.startswith("&"):
         return plain(found) if (found := html.unescape(piece)) != piece else piece
+    if piece.startswith(("%2", "%4")):
+        return "@" if piece == "%40" else "/"
     if piece.startswith("%"):
         return plain(bytes.fromhex(piece.replace("%", "")).decode("utf-8", "replace"))
     if piece.startswith("-"):

@@ -166,6 +166,8 @@ def _people(text: str) -> list[Person]:
 
 def _person(text: str) -> Person:
     last, comma, first = text.partition(",")
+    if comma and not _words(first):  # only a title: Jane Doe, PhD
+        text, comma = last, ""
     if comma:
         surname, given = last.split(), _words(first)
     else:

@@ -27,7 +27,7 @@ def find_names(text: str, names: Names, role: Role) -> list[Match]:
     low = text.lower()
     found: list[Match] = []
     for person in names.people:
-        if person.surname.split()[-1].lower() in low:
+        if re.split(r"[\s'-]+", person.surname)[-1].lower() in low:
             found += _person(text, person, role)
         if role in (Role.PAGE, Role.HIDDEN):
             found += _spaced(text, low, person)

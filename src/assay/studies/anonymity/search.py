@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from assay.studies.anonymity.addresses import find_addresses
-from assay.studies.anonymity.fields import find_fields
+from assay.studies.anonymity.fields import find_fields, names_somebody
 from assay.studies.anonymity.folding import fold
 from assay.studies.anonymity.links import find_links
 from assay.studies.anonymity.machine import find_machine
-from assay.studies.anonymity.match import Match, strongest
+from assay.studies.anonymity.match import CERTAIN, Match, strongest
 from assay.studies.anonymity.names import Names
 from assay.studies.anonymity.persons import find_names
 from assay.studies.anonymity.piece import Piece, Role
@@ -35,7 +35,7 @@ def search(piece: Piece, names: Names, *, accents: bool = True) -> tuple[list[Ma
 def _all(text: str, names: Names, role: Role) -> tuple[list[Match], list[str]]:
     matches = find_names(text, names, role)
     matches += find_addresses(text, role)
-    matches += find_machine(_slashes(text), role)
+    matches += find_machine(text, role)
     matches += find_fields(text, role)
     matches += _git(text, role)
     linked, unknown = find_links(text, role)
@@ -46,17 +46,9 @@ def _all(text: str, names: Names, role: Role) -> tuple[list[Match], list[str]]:
     return matches, unknown
 
 
-def _slashes(text: str) -> str:
-    """Percent signs for slashes undone in place: as long as before, so that places stay."""
-    return re.sub(r"%2[fF]", "///", text) if "%2" in text else text
-
-
 def _git(text: str, role: Role) -> Iterator[Match]:
     """The name in 'Jane Doe <jane@x.org>', whoever it is."""
     if role is Role.GIT:
-        from assay.studies.anonymity.fields import names_somebody
-        from assay.studies.anonymity.match import CERTAIN
-
         match = re.match(r"[^<\n]*(?:<[^>\n]*>)?", text)
         if match and names_somebody(match[0].partition("<")[0]) and match[0].strip():
             yield Match("git identity", 0, match.end(), CERTAIN, "Anonymous <anonymous@example.org>")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from assay.studies.anonymity.match import LIKELY, POSSIBLE, Match
 from assay.studies.anonymity.nearby import near
@@ -18,6 +19,7 @@ _HEADING = near(
     after=300,
     flags=re.I | re.M,
 )
+_MOST = 200
 _OMITTED = re.compile(
     r"\b(?:omitted|removed|withheld|blind\w*|anonym\w*|review|camera[- ]ready|hidden|redacted)\b", re.I
 )
@@ -99,7 +101,7 @@ def find_wording(text: str, role: Role) -> Iterator[Match]:
         yield Match("own work", *match.span(), LIKELY if cited else POSSIBLE, "previous work")
     if role is Role.BIBLIOGRAPHY:
         return
-    for match in _HEADING.finditer(text):
+    for match in islice(_HEADING.finditer(text), _MOST):
         if _says_something(text, match):
             yield Match("acknowledgement", *match.span("head"), LIKELY, "Omitted for review")
     for match in _THANKS.finditer(text):

@@ -141,7 +141,7 @@ def read_compressed(data: bytes, name: PurePosixPath, limits: Limits) -> Iterato
     if not whole:
         yield Unread(f"unpacks to more than {len(content) >> 20} MB: only its beginning was looked at")
     limits.take(len(content))
-    if data[:2] == b"\x1f\x8b" and data[3] & 8:
+    if data[:2] == b"\x1f\x8b" and data[3:4] >= b"\x08" and data[3] & 8:
         yield Piece(data[10:512].partition(b"\0")[0].decode("latin-1"), Role.PATH, "the name that it was packed with")
     inner = name.name[: -len(name.suffix)] if name.suffix in (".gz", ".bz2", ".xz", ".tgz") else name.name
     yield Inner(inner or "content", content)
