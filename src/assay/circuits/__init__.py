@@ -46,6 +46,7 @@ from assay.circuits.keep import keep_heads, keep_set, smallest_heads
 from assay.circuits.node_patching import ablate, ablate_positions, patch, patch_positions
 from assay.circuits.patching import patch_components, patch_heads, patch_residual
 from assay.circuits.path_patching import path_patching
+from assay.circuits.roles import head_roles
 from assay.circuits.running import run_circuits
 from assay.circuits.set_ablation import ablate_set
 from assay.circuits.weights import head_weight_norms
@@ -82,6 +83,7 @@ __all__ = [
     "feature_alignment",
     "gradient_norms",
     "Graph",
+    "head_roles",
     "head_weight_norms",
     "illusion_checks",
     "information_flow",

@@ -101,7 +101,7 @@ def path_experiment(
     runs = {
         **made.replaced.runs,
         "sender": Run(input=made.base, edits=(*held, *(made.replaced.edit(name) for name in names))),
-        "path": Run(input=made.base, edits=tuple(_reads(receivers))),
+        "path": Run(input=made.base, edits=tuple(reads(receivers))),
     }
     read = "path" if receivers else "sender"
     metrics = (
@@ -115,7 +115,7 @@ def path_experiment(
     return Experiment(inputs=dict(made.replaced.inputs), runs=runs, metrics=metrics, main=read, sweep=sweep)
 
 
-def _reads(receivers: Sequence[Part]) -> Iterator[Edit]:
+def reads(receivers: Sequence[Part]) -> Iterator[Edit]:
     """What receivers read in the sender's run, put into the base run."""
     for part in receivers:
         site = f"L{part.layer}.mlp_in" if part.granularity == "mlp" else part.sites[0]
