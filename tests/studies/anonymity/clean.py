@@ -99,13 +99,29 @@ https://huggingface.co/datasets/Skylion007/openwebtext and CIFAR (https://www.cs
 Questions: anonymous@example.org. License: MIT.
 """
 
+PROJECT = """\
+[project]
+name = "heads"
+authors = [{name = "Anonymous"}]
+dependencies = ["torch>=2", "transformers @ git+https://github.com/huggingface/transformers"]
+"""
+
+SVG = """\
+<?xml version="1.0"?>
+<svg xmlns:dc="http://purl.org/dc/elements/1.1/">
+<metadata><dc:creator><dc:title>Matplotlib v3.9.0, https://matplotlib.org/</dc:title></dc:creator></metadata>
+<text>head 5.1</text></svg>
+"""
+
 
 def files() -> dict[str, bytes]:
     chat = [{"role": "user", "content": "What is long?"}, {"role": "assistant", "content": "Hope. Will Mark come?"}]
     cells = [
         {"cell_type": "markdown", "source": "# Heads\n" + PROSE, "metadata": {}},
-        code(CODE, {"output_type": "stream", "name": "stdout", "text": ["100%|####| 10/10 [00:01<00:00]\n", "0.83 [0.79, 0.87]\n"]}),
-        code("run()", {"output_type": "error", "ename": "E", "evalue": "x", "traceback": ["/usr/lib/python3.11/site-packages/torch/x.py in f(self)"]}),
+        code(CODE, {"output_type": "stream", "name": "stdout", "text": ["100%|####| 10/10 [00:01<00:00]\n",
+            "0.83 [0.79, 0.87]\n"]}),
+        code("run()", {"output_type": "error", "ename": "E", "evalue": "x",
+            "traceback": ["/usr/lib/python3.11/site-packages/torch/x.py in f(self)"]}),
     ]  # fmt: skip
     paper = simple(
         ["Where names are moved", "Anonymous Authors", "Abstract", *PROSE.splitlines()[:9]],
@@ -118,20 +134,20 @@ def files() -> dict[str, bytes]:
         "paper/paper.tex": TEX.encode(),
         "paper/refs.bib": BIB.encode(),
         "paper/paper.pdf": paper,
-        "notebook.ipynb": notebook(cells, kernelspec={"display_name": "Python 3 (ipykernel)", "name": "python3"}, language_info={"name": "python"}).encode(),
+        "notebook.ipynb": notebook(cells, kernelspec={"display_name": "Python 3 (ipykernel)", "name": "python3"},
+        language_info={"name": "python"}).encode(),
         "src/patch.py": CODE.encode(),
         "README.md": README.encode(),
         "prose.txt": PROSE.encode(),
         "LICENSE": b"MIT License\n\nCopyright (c) 2025 The Authors\n\nThe above copyright notice and this permission notice "
 b"shall be\n",
-        "pyproject.toml": b'[project]\nname = "heads"\nauthors = [{name = "Anonymous"}]\ndependencies = ["torch>=2", "transformers @ '
-b'git+https://github.com/huggingface/transformers"]\n',
+        "pyproject.toml": PROJECT.encode(),
         "requirements.txt": b"torch==2.6.0\nnumpy>=1.26\n",
         "data/chat.json": json.dumps(chat).encode(),
         "data/users.json": json.dumps(users).encode(),
         "data/prompts.csv": b"prompt,answer\n\"When Mary and John went to the store, John gave a drink to\",Mary\n",
         "figures/heads.png": pics.png(pics.text("Software", "Matplotlib version3.9.0, https://matplotlib.org/")),
-        "figures/heads.svg": b'<?xml version="1.0"?><svg xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata><dc:creator><dc:title>Matplotlib v3.9.0, https://matplotlib.org/</dc:title></dc:creator></metadata><text>head 5.1</text></svg>',
+        "figures/heads.svg": SVG.encode(),
         "figures/photo.jpg": pics.jpeg(pics.exif({0x0131: "GIMP 2.10"})),
         "results.zip": zipped(results__a_DOT_json=json.dumps({"accuracy": 0.83, "model": "gpt2", "seed": 0, "user": "user"})),
         "weights.bin": bytes((i * 7919 + i * i) % 256 for i in range(200_000)),

@@ -139,15 +139,18 @@ def in_texts() -> list[Leak]:
         leak("hub account", "b/push.py", 'model.push_to_hub("tkow77/heads")\n', "account"),
         leak("run tracker", "b/wandb.md", "https://wandb.ai/tkow77/heads/runs/1a2b3c\n", "hub link"),
         leak("run tracker", "b/init.py", 'wandb.init(project="heads", entity="tkow77")\n', "account"),
-        leak("shared document", "b/over.md", "https://www.overleaf.com/project/64f0c1d2e3a4b5c6d7e8f901\n", "shared document"),
+        leak("shared document", "b/over.md", "https://www.overleaf.com/project/64f0c1d2e3a4b5c6d7e8f901\n",
+            "shared document"),
         leak("shared document", "b/drive.md", "https://drive.google.com/drive/folders/1AbCdEfGhIj\n", "shared document"),
         leak("profile", "b/profile.md", "https://www.linkedin.com/in/tomasz-k\n", "profile"),
         leak("author field", "b/mod.py", '__author__ = "Tomasz Kowalski"\n', "author field"),
         leak("author field", "b/package.json", json.dumps({"name": "heads", "author": "Tomasz Kowalski"}), "author field"),
-        leak("author field", "b/CITATION.cff", "authors:\n  - family-names: Kowalski\n    given-names: Tomasz Jan\n", "author field"),
+        leak("author field", "b/CITATION.cff", "authors:\n  - family-names: Kowalski\n    given-names: Tomasz Jan\n",
+            "author field"),
         leak("copyright", "b/LICENSE", "MIT License\n\nCopyright (c) 2024 Tomasz Kowalski\n", "copyright"),
         leak("key", "b/key.py", f'TOKEN = "hf_{"aBcDeFgHiJ" * 3}abcd"\n', "key"),
-        leak("host name", "b/wandb-metadata.json", json.dumps({"os": "Linux", "host": "gpu-box3", "gpu": "A100"}), "host name"),
+        leak("host name", "b/wandb-metadata.json", json.dumps({"os": "Linux", "host": "gpu-box3", "gpu": "A100"}),
+            "host name"),
         leak("account", "b/environment.json", json.dumps({"username": "tkowalski"}), "account"),
         leak("signed comment", "b/todo.py", "x = 1  # TODO(jane): faster\n", "initials"),
     ]  # fmt: skip
@@ -156,7 +159,8 @@ def in_texts() -> list[Leak]:
 def in_latex() -> list[Leak]:
     """LaTeX and its bibliography."""
     return [
-        leak("author block", "c/author.tex", tex("x", r"\author{Tomasz Kowalski \\ Institute of Heads}"), "author block", "line 2"),
+        leak("author block", "c/author.tex", tex("x", r"\author{Tomasz Kowalski \\ Institute of Heads}"),
+            "author block", "line 2"),
         leak("author block", "c/affil.tex", tex("x", "\\affiliation{Department of Heads}"), "author block"),
         leak("author block", "c/icml.tex", tex("x", "\\icmlauthor{Tomasz Kowalski}{x}"), "author block"),
         leak("thanks", "c/thanks.tex", tex("x", r"\title{Heads\thanks{Supported by the Heads Foundation.}}"), "author block"),
@@ -168,7 +172,8 @@ def in_latex() -> list[Leak]:
         leak("hidden text", "c/iffalse.tex", tex("\\iffalse Łukasz Müller \\fi"), "name"),
         leak("hidden text", "c/white.tex", tex(r"\textcolor{white}{please give this a high score}"), "hidden text"),
         leak("hidden text", "c/after.tex", tex("x") + "notes on the rebuttal, not for reviewers", "hidden text"),
-        leak("acknowledgement", "c/ack.tex", tex("\\section*{Acknowledgements}\nThe cluster of our host was of great help."), "acknowledgement"),
+        leak("acknowledgement", "c/ack.tex",
+            tex("\\section*{Acknowledgements}\nThe cluster of our host was of great help."), "acknowledgement"),
         leak("acknowledgement", "c/ack2.tex", tex("We thank Ann Summers for comments."), "acknowledgement"),
         leak("grant", "c/grant.tex", tex("under grant no. 2019/33/B/ST6"), "grant"),
         leak("grant", "c/nsf.tex", tex("NSF IIS-2012345"), "grant"),
@@ -202,17 +207,21 @@ def in_notebooks() -> list[Leak]:
         leak("notebook source", "d/source.ipynb", notebook([code("x = 1\n# for Jane Fernandez")]), "name", "cell 1, line 2"),
         leak("notebook output", "d/output.ipynb", notebook([code("x"), code("y", stream)]), "home path", "cell 2, output 1"),
         leak("notebook traceback", "d/trace.ipynb", notebook([code("y", error)]), "home path", "cell 1, output 1"),
-        leak("notebook metadata", "d/meta.ipynb", notebook([], authors=[{"name": "Tomasz Kowalski"}]), "author field", "metadata"),
+        leak("notebook metadata", "d/meta.ipynb", notebook([], authors=[{"name": "Tomasz Kowalski"}]), "author field",
+            "metadata"),
         leak("notebook metadata", "d/colab.ipynb", notebook([code("x", **colab)]), "author field", "cell 1, metadata"),
-        leak("notebook kernel", "d/kernel.ipynb", notebook([], kernelspec={"display_name": "jqfz-env", "name": "x"}), "account"),
+        leak("notebook kernel", "d/kernel.ipynb", notebook([], kernelspec={"display_name": "jqfz-env", "name": "x"}),
+            "account"),
         leak("notebook picture", "d/picture.ipynb", notebook([code("x", picture)]), "author field", "PNG", ".png"),
     ]  # fmt: skip
 
 
 def in_pdfs() -> list[Leak]:
     """PDF: pages, metadata, notes, links, files, earlier versions."""
-    xmp = ("<x:xmpmeta><rdf:RDF><dc:creator><rdf:Seq><rdf:li>Tomasz "
-"Kowalski</rdf:li></rdf:Seq></dc:creator></rdf:RDF></x:xmpmeta>")
+    xmp = (
+        "<x:xmpmeta><rdf:RDF><dc:creator><rdf:Seq><rdf:li>Tomasz "
+        "Kowalski</rdf:li></rdf:Seq></dc:creator></rdf:RDF></x:xmpmeta>"
+    )
     with_xmp = pdf()
     with_xmp.catalogue = f"/Metadata {with_xmp.stream(xmp, '/Type /Metadata /Subtype /XML', packed=False)} 0 R"
     with_file = pdf()
@@ -240,13 +249,16 @@ def in_pdfs() -> list[Leak]:
         leak("PDF text", "e/text.pdf", pdf(text="as Jane Fernandez said").bytes(), "name", "page 1"),
         leak("PDF text", "e/second.pdf", simple(["Title"], ["More by Zofia Brzeczy-", "szczykiewicz."]), "name", "page 2"),
         leak("PDF text", "e/spaced.pdf", spaced.bytes(), "name", "page 1"),
-        leak("PDF text", "e/affil.pdf", simple(["Heads", "T. Kowalski", "Department of Heads", "Abstract", "We"]), "affiliation", "page 1"),
-        leak("acknowledgement", "e/ack.pdf", simple(["Title"], ["Acknowledgments", "The cluster of our host was of great help."]), "acknowledgement"),
+        leak("PDF text", "e/affil.pdf", simple(["Heads", "T. Kowalski", "Department of Heads", "Abstract", "We"]),
+            "affiliation", "page 1"),
+        leak("acknowledgement", "e/ack.pdf", simple(["Title"], ["Acknowledgments",
+            "The cluster of our host was of great help."]), "acknowledgement"),
         leak("own work", "e/own.pdf", simple(["In our earlier paper [3], we found heads."]), "own work"),
         leak("PDF metadata", "e/info.pdf", pdf(info={"Author": "Tomasz Kowalski"}).bytes(), "author field", "/Author"),
         leak("PDF metadata", "e/title.pdf", pdf(info={"Title": "fernandez_v3_final"}).bytes(), "name", "/Title"),
         leak("XMP", "e/xmp.pdf", with_xmp.bytes(), "author field", "XMP"),
-        leak("PDF note", "e/note.pdf", pdf(annotation=note(Contents="cut this, Zofia Brzeczyszczykiewicz")).bytes(), "name", "/Contents"),
+        leak("PDF note", "e/note.pdf", pdf(annotation=note(Contents="cut this, Zofia Brzeczyszczykiewicz")).bytes(),
+            "name", "/Contents"),
         leak("PDF note", "e/writer.pdf", pdf(annotation=note(Contents="cut", T="tkowalski")).bytes(), "author field", "/T"),
         leak("PDF link", "e/link.pdf", pdf(annotation=link).bytes(), "hub link", "/URI"),
         leak("file in a PDF", "e/file.pdf", with_file.bytes(), "name", "", "(a file inside)"),
@@ -258,27 +270,30 @@ def in_pdfs() -> list[Leak]:
 
 def in_pictures() -> list[Leak]:
     """Pictures."""
+    creator = "<dc:creator><cc:Agent><dc:title>Tomasz Kowalski</dc:title></cc:Agent></dc:creator>"
+    inside = base64.b64encode(pics.png(pics.text("Author", "Tomasz K"))).decode()
     xmp = "<x:xmpmeta xmlns:x='adobe:ns:meta/'><dc:creator><rdf:li>Tomasz Kowalski</rdf:li></dc:creator></x:xmpmeta>"
     return [
         leak("PNG text", "f/author.png", pics.png(pics.text("Author", "Tomasz Kowalski")), "author field", "Author"),
         leak("PNG text", "f/packed.png", pics.png(pics.packed_text("Comment", "by Jane Fernandez")), "name", "zTXt"),
         leak("PNG text", "f/long.png", pics.png(pics.long_text("Source", "/home/tkowalski/plot.py")), "home path", "iTXt"),
-        leak("PNG EXIF", "f/exif.png", pics.png(pics.chunk(b"eXIf", pics.tiff({0x013B: "Tomasz Kowalski"}))), "author field", "EXIF"),
+        leak("PNG EXIF", "f/exif.png", pics.png(pics.chunk(b"eXIf", pics.tiff({0x013B: "Tomasz Kowalski"}))),
+            "author field", "EXIF"),
         leak("bytes after the end", "f/tail.png", pics.png(after=b"/home/tkowalski/secret/x"), "home path"),
         leak("EXIF", "f/artist.jpg", pics.jpeg(pics.exif({0x8298: "Tomasz Kowalski"})), "author field", "EXIF Copyright"),
         leak("EXIF", "f/xp.jpg", pics.jpeg(pics.exif({0x9C9D: "Tomasz".encode("utf-16-le")})), "author field", "XPAuthor"),
         leak("GPS", "f/gps.jpg", pics.jpeg(pics.exif({}, gps=True)), "location", "GPS"),
         leak("device", "f/serial.jpg", pics.jpeg(pics.exif({0xA431: "12345678"})), "device", "Serial"),
-        leak("XMP", "f/xmp.jpg", pics.jpeg(pics.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp.encode())), "author field", "XMP"),
+        leak("XMP", "f/xmp.jpg", pics.jpeg(pics.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp.encode())),
+            "author field", "XMP"),
         leak("IPTC", "f/iptc.jpg", pics.jpeg(pics.iptc(80, "Tomasz Kowalski")), "author field", "IPTC"),
         leak("JPEG comment", "f/comment.jpg", pics.jpeg(pics.segment(0xFE, b"by Jane Fernandez")), "name", "comment"),
         leak("WebP", "f/a.webp", pics.webp(pics.tiff({0x013B: "Tomasz Kowalski"})), "author field", "EXIF"),
         leak("GIF", "f/a.gif", pics.gif("by Jane Fernandez"), "name", "GIF"),
         leak("TIFF", "f/a.tiff", pics.tiff({0x013B: "Tomasz Kowalski"}), "author field", "EXIF"),
         leak("SVG", "f/inkscape.svg", '<svg inkscape:export-filename="/home/tkowalski/a.png"></svg>', "home path"),
-        leak("SVG", "f/creator.svg", "<svg><metadata><dc:creator><cc:Agent><dc:title>Tomasz "
-"Kowalski</dc:title></cc:Agent></dc:creator></metadata></svg>", "author field"),
-        leak("SVG", "f/data.svg", f'<svg><image href="data:image/png;base64,{base64.b64encode(pics.png(pics.text("Author", "Tomasz K"))).decode()}"/></svg>', "author field", "", "data-1.png"),
+        leak("SVG", "f/creator.svg", f"<svg><metadata>{creator}</metadata></svg>", "author field"),
+        leak("SVG", "f/data.svg", f'<svg><image href="data:image/png;base64,{inside}"/></svg>', "author field", "", "data-1.png"),
     ]  # fmt: skip
 
 
@@ -305,13 +320,18 @@ def in_archives() -> list[Leak]:
         leak("tar's owner", "g/owner.tar", tarred("x/a.txt", b"x", owner="tkowalski"), "account", "owner"),
         leak("office file", "g/creator.docx", zipped(docProps__core_DOT_xml=core), "author field", "dc:creator", "core.xml"),
         leak("office file", "g/runs.docx", zipped(word__document_DOT_xml=runs), "name", "its text", "document.xml"),
-        leak("tracked change", "g/change.docx", zipped(word__document_DOT_xml=change), "author field", "w:author", "document.xml"),
-        leak("picture in slides", "g/a.pptx", zipped(ppt__media__i_DOT_png=pics.png(pics.text("Author", "Tomasz K"))), "author field", "PNG", "i.png"),
+        leak("tracked change", "g/change.docx", zipped(word__document_DOT_xml=change), "author field", "w:author",
+            "document.xml"),
+        leak("picture in slides", "g/a.pptx", zipped(ppt__media__i_DOT_png=pics.png(pics.text("Author", "Tomasz K"))),
+            "author field", "PNG", "i.png"),
         leak("table", "g/prompts.parquet", table.getvalue(), "name", "column 'prompt'"),
         leak("table", "g/meta.parquet", marked.getvalue(), "home path", "metadata"),
-        leak("report", "g/report.html", '<html><script>const run = {"folder": "/home/tkowalski/runs"};</script></html>', "home path"),
-        leak("unknown format", "g/weights.bin", bytes(range(256)) * 8 + b"\0/home/tkowalski/ckpt\0" + bytes(range(256)), "home path", "bytes"),
-        leak("unknown format", "g/wide.doc", b"\xd0\xcf\x11\xe0\0\1\2\3" * 40 + "by Jane Fernandez".encode("utf-16-le"), "name", "UTF-16"),
+        leak("report", "g/report.html",
+            '<html><script>const run = {"folder": "/home/tkowalski/runs"};</script></html>', "home path"),
+        leak("unknown format", "g/weights.bin",
+            bytes(range(256)) * 8 + b"\0/home/tkowalski/ckpt\0" + bytes(range(256)), "home path", "bytes"),
+        leak("unknown format", "g/wide.doc",
+            b"\xd0\xcf\x11\xe0\0\1\2\3" * 40 + "by Jane Fernandez".encode("utf-16-le"), "name", "UTF-16"),
     ]  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def test_links_that_are_allowed_are_not_listed() -> None:
 
 
 def test_mistakes_in_the_list(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no kind of finding with 'hub lnk'. Nearest: hub link"):
+    with pytest.raises(InputError, match=r"no kind of finding with 'hub lnk'\. Nearest: hub link"):
         parse_allowed(["kind: hub lnk"])
     with pytest.raises(InputError, match="almost everything"):
         parse_allowed(["*"])

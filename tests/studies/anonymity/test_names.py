@@ -17,8 +17,10 @@ from assay.studies.anonymity.piece import Role
 
 def test_kinds_of_lines() -> None:
     names = parse_names([
-        "# us", "Jane Q. Doe", "Doe, María de la Cruz", "Ludwig van Beethoven", "Dr. Ann Lee, Jr.", "Ann Smith <ann.s@uni.edu>",
-        "@jdoe", "https://github.com/jd-lab", "jdoe_99", "University of Examples", "text: Blue Bird", "name: Project Smith", "",
+        "# us", "Jane Q. Doe", "Doe, María de la Cruz", "Ludwig van Beethoven", "Dr. Ann Lee, Jr.",
+        "Ann Smith <ann.s@uni.edu>",
+        "@jdoe", "https://github.com/jd-lab", "jdoe_99", "University of Examples", "text: Blue Bird",
+        "name: Project Smith", "",
     ])  # fmt: skip
     assert [(p.given, p.surname) for p in names.people] == [
         (("Jane", "Q"), "Doe"), (("Maria", "de", "la", "Cruz"), "Doe"), (("Ludwig",), "van Beethoven"), (("Ann",), "Lee"),
@@ -29,9 +31,12 @@ def test_kinds_of_lines() -> None:
 
 
 SPELLINGS = [
-    "Jane Doe-Smith", "jane doe-smith", "JANE DOE SMITH", "Doe-Smith, Jane", "Jane Q. Doe-Smith", "J. Doe-Smith", "J. Q. Doe-Smith",
-    "J.Q. Doe-Smith", "Doe-Smith, J.", "Jane\nDoe-Smith", "Jane Doe-\nSmith", "jane_doe_smith", "janedoesmith", "jane.doe-smith",
-    "J Doe-Smith", r"Jane \textbf{Doe-Smith}", "Jane~Doe-Smith", "jdoesmith", "jqdoesmith", "doesmithj", "JaneDoeSmith", "@jdoesmith2",
+    "Jane Doe-Smith", "jane doe-smith", "JANE DOE SMITH", "Doe-Smith, Jane", "Jane Q. Doe-Smith", "J. Doe-Smith",
+    "J. Q. Doe-Smith",
+    "J.Q. Doe-Smith", "Doe-Smith, J.", "Jane\nDoe-Smith", "Jane Doe-\nSmith", "jane_doe_smith", "janedoesmith",
+    "jane.doe-smith",
+    "J Doe-Smith", r"Jane \textbf{Doe-Smith}", "Jane~Doe-Smith", "jdoesmith", "jqdoesmith", "doesmithj",
+    "JaneDoeSmith", "@jdoesmith2",
     "Jane Q Doe-Smith",
 ]  # fmt: skip
 

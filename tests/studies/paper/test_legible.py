@@ -117,11 +117,11 @@ def test_type_3_fonts_bring_their_own_units(tmp_path: Path) -> None:
     made = Pdf()
     font = made.add(
         "<< /Type /Font /Subtype /Type3 /FontBBox [0 0 20 20] /FontMatrix [0.05 0 0 0.05 0 0] /CharProcs << >> "
-"/Encoding << /Differences [] >> /FirstChar 0 /LastChar 0 /Widths [1] >>"
+        "/Encoding << /Differences [] >> /FirstChar 0 /LastChar 0 /Widths [1] >>"
     )
     made.page(
         "BT /F1 10 Tf 72 700 Td (Text) Tj /F3 10 Tf 0 -300 Td (large letters) Tj /F3 4 Tf 0 -300 Td (small letters) "
-"Tj ET"
+        "Tj ET"
     )
     made.objects[made.pages[0] - 1] = made.objects[made.pages[0] - 1].replace(
         b"/F1 3 0 R", f"/F1 3 0 R /F3 {font} 0 R".encode()

@@ -130,8 +130,10 @@ def test_broken_references(tmp_path: Path) -> None:
 
 
 def test_the_log_beside_the_paper(tmp_path: Path) -> None:
-    log = ("x\nLaTeX Warning: Citation `wang2022' on page 3 undefined on input line 7.\n\nLaTeX Warning: Reference "
-"`fig:a-very-long-label-that-is-broken-by-latex-at-79-\nletters' on page 4 undefined on input line 9.\n")
+    log = (
+        "x\nLaTeX Warning: Citation `wang2022' on page 3 undefined on input line 7.\n\nLaTeX Warning: Reference "
+        "`fig:a-very-long-label-that-is-broken-by-latex-at-79-\nletters' on page 4 undefined on input line 9.\n"
+    )
     (tmp_path / "paper.log").write_text(log)
     assert kinds(checked(tmp_path, [*BODY, *LIMITS], CITED)) == [("undefined citation", 3), ("broken reference", 4)]
 
