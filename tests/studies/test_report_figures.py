@@ -13,7 +13,7 @@ from assay.core.protocols import Scores
 from assay.core.svg import Scale, extent, number, shade, tag
 from assay.studies.folder import StepResult
 from assay.studies.report.choose import figures
-from assay.studies.report.heatmap import Drawn
+from assay.studies.report.drawn import Drawn
 from assay.studies.report.means import means, shares
 from assay.studies.report.page import as_json
 from assay.studies.report.palette import colours

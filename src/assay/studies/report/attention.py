@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from assay.core.svg import label, picture, shade, tag
-from assay.studies.report.heatmap import Drawn
+from assay.studies.report.drawn import Drawn
 
 TOP, RIGHT = 96.0, 10.0
 _MOST_TOKENS = 96

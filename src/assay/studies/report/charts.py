@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +23,7 @@ from assay.studies.report.axes import (
     marker,
     whisker,
 )
-from assay.studies.report.heatmap import Drawn
+from assay.studies.report.drawn import Drawn, Numbers
 
 LEGEND = 22.0
 
@@ -52,7 +53,8 @@ def lines(
         line(each, axes, colour=i, tips=_tips(each, titles[0]), band=len(series) == 1) for i, each in enumerate(series)
     ]
     ticks = [(x, f"{x:g}") for x in xs]
-    return _whole(axes, _thin(ticks, axes), parts, [each.name for each in series], caption, title)
+    drawn = _whole(axes, _thin(ticks, axes), parts, [each.name for each in series], caption, title)
+    return replace(drawn, numbers=_numbers(Numbers("lines", *titles, log=log), series))
 
 
 def bars(
@@ -69,7 +71,8 @@ def bars(
         group = [_bar(each, j, axes, width, shift) for j in range(len(each.x))]
         parts.append(tag("g", *group, class_=f"k{i}"))
     ticks = [(float(j), name) for j, name in enumerate(names)]
-    return _whole(axes, _thin(ticks, axes), parts, [each.name for each in series], caption, title)
+    drawn = _whole(axes, _thin(ticks, axes), parts, [each.name for each in series], caption, title)
+    return replace(drawn, numbers=_numbers(Numbers("bars", *titles), series, names))
 
 
 def points(rows: Sequence[tuple[str, float, float, float, int]], caption: str, titles: tuple[str, str]) -> Drawn:
@@ -91,7 +94,16 @@ def points(rows: Sequence[tuple[str, float, float, float, int]], caption: str, t
         parts.append(tag("g", *drawn, class_=f"k{colour}"))
     parts.append(label((left + across.stop) / 2, height - 8, titles[0], class_="axis"))
     drawn_all = picture(*parts, width=across.stop + RIGHT, height=height, label=f"{titles[0]} of {len(rows)} sets.")
-    return Drawn(drawn_all, caption, title=titles[1])
+    names, values, starts, stops = ([row[i] for row in rows] for i in range(4))
+    kept = Numbers("points", titles[0], "").with_series("", names, values, low=starts, high=stops)
+    return Drawn(drawn_all, caption, title=titles[1], numbers=kept)
+
+
+def _numbers(empty: Numbers, series: Sequence[Series], names: Sequence[str] | None = None) -> Numbers:
+    for each in series:
+        x = each.x if names is None else [names[int(at)] for at in each.x]
+        empty = empty.with_series(each.name, x, each.y, low=each.low, high=each.high)
+    return empty
 
 
 def _bar(series: Series, j: int, axes: Frame, width: float, shift: float) -> Markup:

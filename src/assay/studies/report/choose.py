@@ -24,7 +24,8 @@ from assay.studies.folder import StepResult
 from assay.studies.report.attention import patterns
 from assay.studies.report.axes import Series
 from assay.studies.report.charts import bars, lines
-from assay.studies.report.heatmap import Drawn, Grid, heatmap
+from assay.studies.report.drawn import Drawn
+from assay.studies.report.heatmap import Grid, heatmap
 from assay.studies.report.kept import kept
 from assay.studies.report.means import EXAMPLE, Means, means
 from assay.studies.report.wordings import wordings

@@ -13,6 +13,7 @@ from assay.studies.folder import RunFolder, StepResult
 from assay.studies.pick import StepData
 from assay.studies.plan import Plan, read_plan
 from assay.studies.read import read_study
+from assay.studies.report.costs import Cost, costs_of
 from assay.studies.schema import Study
 
 
@@ -35,11 +36,17 @@ class Contents:
     results: dict[str, StepResult]
     missing: tuple[str, ...]
     prompts: dict[str, PromptSet]
+    costs: dict[str, Cost]
 
     @property
     def numbers(self) -> dict[str, StepData]:
         """The steps' results, as quantities read them."""
         return {name: StepData(name, each.data, each.examples) for name, each in self.results.items()}
+
+    @property
+    def cards(self) -> dict[str, dict[str, Any]]:
+        """The validity card of each step's method, as it was stored."""
+        return {name: each.card for name, each in self.results.items()}
 
 
 def read_contents(root: Path) -> Contents:
@@ -52,14 +59,16 @@ def read_contents(root: Path) -> Contents:
     study = _study(plan, root)
     folder = RunFolder(root)
     there = [name for name in study.steps if folder.result_path(name).exists()]
+    results = {name: folder.load(name) for name in there}
     return Contents(
         study=study,
         plan=plan,
         conclusion=read_conclusion(root),
         environment=_environment(folder),
-        results={name: folder.load(name) for name in there},
+        results=results,
         missing=tuple(name for name in study.steps if name not in there),
         prompts={name: _prompts(folder.prompts_path(name)) for name in study.data},
+        costs=costs_of(results, root / "log.jsonl"),
     )
 
 

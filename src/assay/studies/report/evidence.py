@@ -19,6 +19,7 @@ from assay.studies.conclusion import Conclusion, Judgement, NamedNumber, Number
 from assay.studies.condition import Condition
 from assay.studies.pick import StepData, pick
 from assay.studies.quantity import Difference, Quantity, Ratio, Selector, Share, parts, selectors
+from assay.studies.report.against import beside
 from assay.studies.report.contents import Contents
 from assay.studies.schema import Hypothesis
 
@@ -36,6 +37,7 @@ def evidence(hypothesis: Hypothesis, judged: Judgement, contents: Contents) -> E
     weighed = [
         _interval(judged),
         *(_baseline(each, judged) for each in judged.baselines),
+        *_controls(hypothesis, contents),
         *_wordings(hypothesis, contents.numbers),
         *((False, text) for text in _weak(hypothesis, contents.conclusion)),
     ]
@@ -80,6 +82,13 @@ def _baseline(baseline: NamedNumber, judged: Judgement) -> tuple[bool, str]:
     if predicted.holds(other.value):
         return False, f"{said}: it meets the prediction too, so meeting it is not special."
     return True, f"{said}: it does not meet the prediction, and the intervals are {digits(gap)} apart."
+
+
+def _controls(hypothesis: Hypothesis, contents: Contents) -> list[tuple[bool, str]]:
+    """What the steps that the number is read from say of their controls."""
+    steps = dict.fromkeys(each.step for each in selectors(hypothesis.quantity))
+    found = [beside(contents.results.get(name)) for name in steps]
+    return [each for shown in found if shown is not None for each in shown.weighed()]
 
 
 def _wordings(hypothesis: Hypothesis, numbers: Mapping[str, StepData]) -> list[tuple[bool, str]]:

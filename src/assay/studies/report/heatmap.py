@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from assay.core.svg import label, number, picture, shade, tag, tick
+from assay.studies.report.drawn import Drawn
 
 LEFT, TOP, BOTTOM, RIGHT = 52.0, 8.0, 46.0, 86.0
 
@@ -24,18 +25,6 @@ class Grid:
     row_title: str
     column_title: str
     what: str
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure: its picture, what is said below it, and the data that the page's script reads."""
-
-    picture: Markup
-    caption: str
-    data: dict[str, Any] | None = None
-    wide: bool = False
-    title: str = ""
-    kind: str = "plain"
 
 
 def heatmap(grid: Grid, caption: str, *, limit: float | None = None, title: str = "") -> Drawn:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from assay.studies.report.axes import Series
 from assay.studies.report.charts import lines, points
-from assay.studies.report.heatmap import Drawn
+from assay.studies.report.drawn import Drawn
 from assay.studies.report.means import EXAMPLE, shares
 
 NEEDED = {"kept", "kept_random", "all", "none"}

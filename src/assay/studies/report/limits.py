@@ -6,10 +6,12 @@ baselines that came close, intervals that hang on few examples, prompts that wer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from assay.studies.conclusion import Judgement
+from assay.studies.lint.finding import Finding
+from assay.studies.report.choices import choices
 from assay.studies.report.contents import Contents
 
 FEW = 30
@@ -25,13 +27,18 @@ class Group:
     items: tuple[tuple[str, str], ...]
 
 
-def limits(contents: Contents) -> list[Group]:
-    """Groups of limitations; a group without any is left out."""
+def limits(contents: Contents, wording: Sequence[Finding] = ()) -> list[Group]:
+    """Groups of limitations; a group without any is left out. `wording`: what the claim linter found."""
     said = contents.conclusion.limitations
     measured = [(each.source, each.text) for each in said if each.source not in ("authors", "plan", "model")]
     groups = [
         Group("Measured in this run", "Found by the steps and the intervals, not by opinion.",
               (*_close(contents.conclusion.judgements), *measured, *_few(contents.conclusion.judgements))),
+        Group("Choices that were declared", "The same measured in another way: what changes with it.",
+              tuple((f"steps {' '.join(each.steps)}", each.text)
+                    for each in choices(contents.study.steps, contents.results))),
+        Group("Words stronger than the evidence", "Found by the claim linter in this study's own text.",
+              tuple((each.where, f"{each.problem} {each.advice}") for each in wording)),
         Group("Data", "What was left out, or is not there.", (*_data(contents), *_missing(contents))),
         Group("Deviations from the plan", "What changed after the plan was first frozen.", _from(contents, "plan")),
         Group("Model", "What was done to the weights on the way.", _from(contents, "model")),

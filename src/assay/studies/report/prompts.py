@@ -28,6 +28,11 @@ class Shown:
     template: str
     numbers: dict[str, float]
 
+    @property
+    def prompt(self) -> str:
+        """The prompt in one piece."""
+        return "".join(text for text, _ in self.clean)
+
 
 @dataclass(frozen=True)
 class ShownSet:

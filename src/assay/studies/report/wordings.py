@@ -7,7 +7,7 @@ import xarray as xr
 from scipy.stats import t as student
 
 from assay.studies.report.charts import points
-from assay.studies.report.heatmap import Drawn
+from assay.studies.report.drawn import Drawn
 from assay.studies.report.means import EXAMPLE
 
 _SHOWN = ("logit_diff", "prob")

@@ -1,0 +1,84 @@
+"""A step's result beside its controls, as the run stored them: a figure, rows of a table, sentences for and against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from assay.core.errors import DataError
+from assay.stats.controls import Comparison
+from assay.studies.folder import StepResult
+from assay.studies.report.charts import points
+from assay.studies.report.drawn import Drawn
+
+SAID = {
+    "ahead": "behind the result",
+    "not told apart": "not told apart from the result",
+    "behind": "ahead of the result",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One control in words. `stands`: where it stands, seen from the result."""
+
+    name: str
+    what: str
+    number: str
+    difference: str
+    stands: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The comparison of one step."""
+
+    step: str
+    found: Comparison
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Every control that was made."""
+        return tuple(
+            Row(
+                each.name.replace("_", " "), each.what, each.estimate.text_of_interval(), each.difference.text_of_interval(),
+                SAID[each.standing], each.standing == "ahead",
+            )
+            for each in self.found.rows
+        )  # fmt: skip
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """Those that were not made, with the reason."""
+        return tuple((name.replace("_", " "), why) for name, why in self.found.skipped)
+
+    def weighed(self) -> list[tuple[bool, str]]:
+        """Whether each control speaks for the result, and the sentence that says it."""
+        return [
+            (
+                row.passed,
+                f"Control {row.name} of step {self.step} ({row.what}) gives {row.number}, {row.stands} "
+                f"(difference {row.difference}).",
+            )
+            for row in self.rows
+        ]
+
+
+def beside(result: StepResult | None) -> Beside | None:
+    """A step's comparison; None where no controls were made, or they are of a kind that this assay can't read."""
+    if result is None or not result.controls:
+        return None
+    try:
+        return Beside(result.step, Comparison.from_json(result.controls))
+    except DataError:
+        return None
+
+
+def beside_figure(shown: Beside) -> Drawn:
+    """The result's number and its controls' on one axis."""
+    found = shown.found
+    ends = [("result", found.result, 0), *((row.name.replace("_", " "), row.estimate, 2) for row in found.rows)]
+    rows = [(name, each.value, each.low, each.high, colour) for name, each, colour in ends]
+    quantity = found.quantity[:1].upper() + found.quantity[1:]
+    caption = f"{quantity}: the result beside its controls. Intervals: {found.result.level:.0%}."
+    return points(rows, caption, ("the same quantity", "Beside its controls"))
