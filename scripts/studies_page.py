@@ -1,0 +1,84 @@
+"""Run the example studies, and write what they found into `docs/studies/examples.md`.
+
+    python scripts/studies_page.py [--runs runs] [--page docs/studies/examples.md]
+
+Every number on the page comes from a run folder's conclusion. A run that is there is gone on with, and nothing is done twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from assay.studies.conclusion import Conclusion, Judgement, read_conclusion
+from assay.studies.read import read_study
+from assay.studies.report import write_report
+from assay.studies.run import run_study
+from assay.studies.schema import Study
+
+ROOT = Path(__file__).parent.parent
+STUDIES = ROOT / "examples" / "studies"
+
+HEAD = """\
+# Five studies, and what they found
+
+Questions about the embedded model whose answers were not known when the predictions were written. This page is made by
+`scripts/studies_page.py` from the runs' own conclusions. Run one yourself; a few minutes on two cores:
+
+```bash
+assay study run examples/studies/agreement-heads/study.yaml
+```
+
+Intervals are corrected for the number of hypotheses of a study. *Under …* is the same hypothesis under another choice that the
+study declared beforehand.
+"""
+
+
+def section(name: str, study: Study, found: Conclusion) -> str:
+    """One study: its question, a table of verdicts, and what limits them."""
+    lines = [f"## {study.title}", "", study.question, "", f"`examples/studies/{name}/study.yaml`, "
+             f"{found.seconds:.0f} s of steps on one core, plan `{found.plan.removeprefix('sha256:')[:12]}`.", "",
+             "| | predicted | found | verdict |", "|---|---|---|---|"]  # fmt: skip
+    for each in found.judgements:
+        lines += rows(each)
+    turned = [each.text for each in found.limitations if "under the choices" in each.text]
+    caveats = [f"- {each.source}: {each.text}" for each in found.limitations if each.text not in turned]
+    return "\n".join([*lines, "", "What limits it:", "", *(f"- {text}" for text in turned), *caveats, ""])
+
+
+def rows(judged: Judgement) -> list[str]:
+    """A hypothesis' row, and one for each number beside it."""
+    found = [f"| {judged.statement} | {cell(judged.prediction)} | {short(judged.number.text)} | **{judged.outcome}** |"]
+    found += [f"| – {each.name} | | {short(each.number.text)} | |" for each in judged.baselines]
+    found += [f"| – under *{each.name}* | | {short(each.number.text)} | {each.outcome} |" for each in judged.otherwise]
+    return found
+
+
+def short(text: str) -> str:
+    """The number and its interval."""
+    return cell(text.partition("]")[0] + "]" if "]" in text else text)
+
+
+def cell(text: str) -> str:
+    """Text that a table's cell can hold."""
+    return text.replace("|", "\\|").replace(">=", "≥").replace("<=", "≤")
+
+
+def main() -> None:
+    """Run what is not done, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "studies" / "examples.md")
+    options = parser.parse_args()
+    parts = [HEAD]
+    for path in sorted(STUDIES.glob("*/study.yaml")):
+        study, folder = read_study(path), options.runs / path.parent.name
+        run_study(study, folder)
+        write_report(folder)
+        parts.append(section(path.parent.name, study, read_conclusion(folder)))
+        print(path.parent.name)
+    options.page.write_text("\n".join(parts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
