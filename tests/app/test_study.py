@@ -15,7 +15,7 @@ import xarray as xr
 from tests.studies.small import model_folder, study_file
 
 from assay.app.cli import run
-from assay.app.commands.study import default_folder
+from assay.app.commands.study_run import default_folder
 from assay.studies.conclusion import read_conclusion
 from assay.studies.folder import RunFolder
 

@@ -254,6 +254,7 @@ def in_pdfs() -> list[Leak]:
         leak("acknowledgement", "e/ack.pdf", simple(["Title"], ["Acknowledgments",
             "The cluster of our host was of great help."]), "acknowledgement"),
         leak("own work", "e/own.pdf", simple(["In our earlier paper [3], we found heads."]), "own work"),
+        leak("PDF authors", "e/names.pdf", simple(["Heads", "Tomasz Kowalski, Piotr Wrona", "Abstract"]), "author block"),
         leak("PDF metadata", "e/info.pdf", pdf(info={"Author": "Tomasz Kowalski"}).bytes(), "author field", "/Author"),
         leak("PDF metadata", "e/title.pdf", pdf(info={"Title": "fernandez_v3_final"}).bytes(), "name", "/Title"),
         leak("XMP", "e/xmp.pdf", with_xmp.bytes(), "author field", "XMP"),
@@ -293,7 +294,7 @@ def in_pictures() -> list[Leak]:
         leak("TIFF", "f/a.tiff", pics.tiff({0x013B: "Tomasz Kowalski"}), "author field", "EXIF"),
         leak("SVG", "f/inkscape.svg", '<svg inkscape:export-filename="/home/tkowalski/a.png"></svg>', "home path"),
         leak("SVG", "f/creator.svg", f"<svg><metadata>{creator}</metadata></svg>", "author field"),
-        leak("SVG", "f/data.svg", f'<svg><image href="data:image/png;base64,{inside}"/></svg>', "author field", "", "data-1.png"),
+        leak("SVG", "f/data.svg", f"<svg><image href='data:image/png;base64,{inside}'/></svg>", "author field", "", "1.png"),
     ]  # fmt: skip
 
 
@@ -330,6 +331,7 @@ def in_archives() -> list[Leak]:
             '<html><script>const run = {"folder": "/home/tkowalski/runs"};</script></html>', "home path"),
         leak("unknown format", "g/weights.bin",
             bytes(range(256)) * 8 + b"\0/home/tkowalski/ckpt\0" + bytes(range(256)), "home path", "bytes"),
+        leak("compiled code", "g/run.pyc", b"\xa7\r\r\n\0\0\0\0" * 9 + b"5/gpfs/home1/tkowalski/x.py\0", "home path", "bytes"),
         leak("unknown format", "g/wide.doc",
             b"\xd0\xcf\x11\xe0\0\1\2\3" * 40 + "by Jane Fernandez".encode("utf-16-le"), "name", "UTF-16"),
     ]  # fmt: skip

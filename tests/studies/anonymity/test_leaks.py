@@ -32,6 +32,8 @@ def test_planted_leak_is_found(leak: Leak) -> None:
 def test_the_corpus_is_large_and_varied() -> None:
     assert len(LEAKS) >= 60 and len({each.form for each in LEAKS}) >= 15
     assert len({each.file for each in LEAKS}) == len(LEAKS), "one leak for each file"
+    page = (Path(__file__).parents[3] / "docs" / "studies" / "submitting.md").read_text(encoding="utf-8")
+    assert f"{len(LEAKS)} planted leaks of {len({each.form for each in LEAKS})} forms" in " ".join(page.split())
 
 
 def test_a_whole_folder(tmp_path: Path) -> None:

@@ -78,6 +78,15 @@ def test_indices_are_small_by_right(tmp_path: Path) -> None:
     assert problem.page == 2 and "on the page itself" in problem.text
 
 
+def test_line_numbers_of_review_styles_are_no_text(tmp_path: Path) -> None:
+    numbers = [line(f"{54 + i:03d}", x=20, y=700 - 14 * i, size=5) for i in range(40)]
+    ticks = [line(str(10 * i), x=300, y=300 + 14 * i, size=5) for i in range(6)]
+    made = Pdf()
+    made.page("\n".join([paragraph(["Text"]), *numbers]))
+    made.page("\n".join([line("Text", y=760), *ticks]))
+    assert [each.page for each in small(tmp_path, made)] == [2]
+
+
 def test_invisible_text_is_not_small(tmp_path: Path) -> None:
     assert small(tmp_path, with_figure(0.3, content=f"3 Tr\n{LABELS}")) == []
 

@@ -99,3 +99,38 @@ def verify(
     else:
         show_verification(found)
     raise typer.Exit(max(found.code, int(strict and bool(found.differing))))
+
+
+def compare(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN…", help="Run folders or bundles, the first for reference.")
+    ],
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a page that opens without a network.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put finished runs side by side: two models, two seeds, an original and its replication. Nothing is run.
+
+    Says for each hypothesis what each run found, by how much it differs from the first one (paired where both have the same
+    prompts), whether the two are as good as the same, and where the claim holds.
+
+    \b
+    Examples:
+      assay study compare runs/ioi runs/ioi-gpt2
+      assay study compare original.zip runs/again --html comparison.html
+    """
+    from assay.app.comparison_display import show_comparison
+    from assay.studies.compare import compare as compared
+    from assay.studies.compare import write_comparison
+    from assay.studies.compare.runs import read_runs
+
+    found = compared(read_runs(paths))
+    if html is not None:
+        write_comparison(found, html)
+    if as_json:
+        typer.echo(json.dumps(found.as_data(), indent=2, ensure_ascii=False))
+        return
+    show_comparison(found)
+    if html is not None:
+        typer.echo(f"page     {html}")

@@ -1,63 +1,23 @@
-"""`assay study`: run a study file, and make a run's report again."""
+"""`assay study`: write, check and run a study file, make its report again, and hand it on."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from assay.app.commands.replication import bundle, verify
+from assay.app.commands.replication import bundle, compare, verify
+from assay.app.commands.study_run import run
 
 study = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Ask a question with hypotheses, and answer it.")
 
 
-@study.command("run")
-def run(
-    path: Annotated[Path, typer.Argument(help="The study file (YAML).")],
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder; runs/<name of the study>[-<model>] if left out.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Another model: a hub id, a folder, or a .gguf file.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub repository.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Cast to float32, bfloat16, ...; by default as stored.")] = None,
-    amend: Annotated[
-        bool, typer.Option("--amend", help="Go on in a folder that holds another plan; the change is recorded.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the conclusion as JSON.")] = False,
-) -> None:
-    """Run a study: freeze its plan, do its steps, judge its hypotheses, write its report.
-
-    Steps that are done are not done again, so a run that was stopped goes on where it was.
-
-    \b
-    Examples:
-      assay study run examples/ioi/study.yaml
-      assay study run examples/ioi/study.yaml --model gpt2 --out runs/gpt2
-    """
-    from assay.app.study_display import Bars, show_conclusion
-    from assay.studies.corrected import what_holds
-    from assay.studies.read import read_study
-    from assay.studies.report import write_report
-    from assay.studies.run import run_study
-
-    asked = read_study(path)
-    changes: dict[str, Any] = {"name": model, "revision": revision, "dtype": dtype}
-    given = {name: value for name, value in changes.items() if value is not None}
-    if given:
-        fresh = given if model is not None else asked.model.model_dump() | given  # another model: nothing of the first
-        asked = asked.model_copy(update={"model": type(asked.model)(**fresh)})
-    folder = out or default_folder(path, model)
-    with Bars(quiet=as_json) as bars:
-        done = run_study(asked, folder, watcher=bars, amend=amend)
-        write_report(folder)
-    if as_json:
-        typer.echo(done.conclusion.model_dump_json(indent=2))
-    else:
-        holds = what_holds(asked.analysis, len(asked.hypotheses))
-        show_conclusion(done.conclusion, folder, title=asked.title, holds=holds)
+study.command("run")(run)
+study.command("bundle")(bundle)
+study.command("verify")(verify)
+study.command("compare")(compare)
 
 
 @study.command("new")
@@ -158,14 +118,3 @@ def report(
 
     path = write_report(folder)
     typer.echo(json.dumps({"report": str(path)}) if as_json else path)
-
-
-study.command("bundle")(bundle)
-study.command("verify")(verify)
-
-
-def default_folder(path: Path, model: str | None) -> Path:
-    """`runs/ioi` for examples/ioi/study.yaml; with another model, its name behind it."""
-    stem = path.parent.name if path.stem == "study" and path.parent.name else path.stem
-    tail = "" if model is None else "-" + re.sub(r"[^A-Za-z0-9._-]+", "-", model.rstrip("/").split("/")[-1])
-    return Path("runs") / (stem + tail)

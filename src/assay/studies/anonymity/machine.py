@@ -15,8 +15,8 @@ NOBODY = listed("nobody")
 
 _SLASH = r"(?:\\{1,4}|/)"
 _HOMES = near(
-    r"(?<![\w.~-])(?P<root>/(?:mnt/|net/|nfs/|export/|var/)?home\d?/(?:users?/|staff/|students?/|grad/)?|/Users/|/u/|"
-    r"/(?:scratch|gscratch|lustre|gpfs|fsx|nfs|raid|ssd|datasets?|netscratch|checkpoint)/(?:home/|users?/|projects?/)?|"
+    r"(?P<root>/(?:mnt/|net/|nfs/|export/|var/)?home\d?/(?:users?/|staff/|students?/|grad/)?|/Users/|/u/|"
+    r"/(?:scratch|gscratch|lustre|gpfs|fsx|nfs|raid|ssd|datasets?|netscratch|checkpoint)/(?:home\d?/|users?/|projects?/)?|"
     r"/afs/[\w.-]+/(?:users?|home)/(?:\w/)?(?:\w/)?|/cluster/(?:home|scratch|work)/|/(?:mnt|data|work|storage"
     r"|project|projects)/(?:home|users?)/"
     rf"|(?i:\b[A-Z]:{_SLASH}(?:Users|Documents and Settings){_SLASH})|(?i:/(?:mnt/)?[a-z]/Users/))"
@@ -78,7 +78,8 @@ _SET = re.compile(
 def find_machine(text: str, role: Role) -> Iterator[Match]:
     """Home paths, user@host, host names, batch accounts in a folded text."""
     for match in _HOMES.finditer(text):
-        if not somebody(match["user"]):
+        before = text[match.start() - 1 : match.start()]
+        if not somebody(match["user"]) or (role is not Role.BINARY and re.match(r"[\w.~-]", before)):
             continue
         soft = _SOFT.match(match["root"]) is not None
         if soft and (role is Role.BINARY or not re.match(r"[\\/]", text[match.end() :])):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 
 from assay.studies.paper.glyphs import Picture, Run, runs
 from assay.studies.paper.report import Problem
@@ -30,6 +31,7 @@ def illegible(items: list[Run | Picture], page: int) -> Iterator[Problem]:
         large = [each for each in found if each.size >= SMALLEST - _ROUNDING]
         small[figure] = [each for each in found if 0 < each.size < SMALLEST - _ROUNDING and not _is_index(each, large)]
     for figure, found in small.items():
+        found = found if figure else _without_line_numbers(found)
         letters = sum(sum(c.isalnum() for c in each.text) for each in found)
         if letters >= _FEW:
             least = min(each.size for each in found)
@@ -45,6 +47,14 @@ def illegible(items: list[Run | Picture], page: int) -> Iterator[Problem]:
                 "coarse picture", page, f"a picture of {picture.inches:.1f} inches has {picture.per_inch:.0f} pixels an inch",
                 "Save it as PDF or SVG, or with 300 pixels an inch.",
             )  # fmt: skip
+
+
+def _without_line_numbers(found: list[Run]) -> list[Run]:
+    """Without the numbers that review styles print beside lines: they grow from the top down, ticks of an axis upwards."""
+    numbers = sorted((each for each in found if each.text.strip().isdigit()), key=lambda each: -each.y)
+    growing = [int(b.text) - int(a.text) for a, b in pairwise(numbers)]
+    lines = len(numbers) >= 4 and sum(0 <= step <= 20 for step in growing) >= 0.8 * len(growing)
+    return [each for each in found if each not in numbers] if lines else found
 
 
 def _is_index(small: Run, large: list[Run]) -> bool:

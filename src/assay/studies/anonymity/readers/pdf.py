@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import InputError
 from assay.core.extras import has
+from assay.studies.anonymity.names import is_word
 from assay.studies.anonymity.piece import Found, Inner, Item, Limits, Piece, Role, Unread
 from assay.studies.anonymity.readers.markup import read_markup
 from assay.studies.anonymity.wording import find_affiliations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _PEOPLE = {"/Author", "/T", "/Creator_", "/AAPL:Author", "/Company", "/Manager", "/SourceModified_"}
 _LINKS = {"/URI", "/F", "/UF"}
+_NAME = r"[A-Z][\w'’-]+(?: [A-Z]\.)?(?: [a-z]{2,3})? [A-Z][\w'’-]+[\d∗*†‡,]*"
+_AUTHORS = re.compile(rf"{_NAME}(?:\s*(?:,|and|&|\s)\s*{_NAME})*")
 _MOST_OBJECTS = 200_000
 _MOST_VERSIONS = 5
 _DEEP = 40
@@ -70,9 +73,14 @@ def _version(data: bytes, name: PurePosixPath, limits: Limits, prefix: str) -> I
 
 
 def _title(text: str, prefix: str) -> Iterator[Item]:
-    """Affiliations between the title and the abstract."""
+    """Names and affiliations between the title and the abstract."""
     head = re.split(r"^\s*Abstract\b|A\s?BSTRACT", text, maxsplit=1, flags=re.M | re.I)
     if len(head) == 2 and len(head[0]) < 3000 and "anonymous" not in head[0].lower():
+        for row in head[0].splitlines()[1:]:
+            if _AUTHORS.fullmatch(row.strip()) and not all(
+                is_word(word) for word in re.findall(r"[A-Z][a-z]{2,}", row)
+            ):
+                yield Found("author block", row.strip(), f"{prefix}page 1", 1)
         for match in find_affiliations(head[0]):
             yield Found("affiliation", " ".join(head[0][match.start : match.end].split())[:100], f"{prefix}page 1", 2)
 
