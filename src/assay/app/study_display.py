@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.studies.conclusion import Conclusion, Judgement
+from assay.studies.estimate import Estimated
 from assay.studies.lint import Finding
 from assay.studies.plan import Plan
 

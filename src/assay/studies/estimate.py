@@ -11,7 +11,6 @@ Cost: reading the step's inputs, and about ten passes over a few tokens, once fo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -99,6 +98,6 @@ class _Refusing(Model):
         """Refuse."""
         self._refuse("a harvest")
 
-    def hooked(self, *arguments: Any, **options: Any) -> AbstractContextManager[Any]:
+    def hooked(self, functions: Any) -> NoReturn:
         """Refuse."""
         self._refuse("its own passes")

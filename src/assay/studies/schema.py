@@ -214,8 +214,8 @@ class Study(Frozen):
             earlier.append(name)
         names = [each.name for each in self.sensitivity]
         for each in self.sensitivity:
-            for step in each.settings:
-                _known(step, self.steps, f"sensitivity.{each.name}.settings", "a step")
+            for changed in each.settings:
+                _known(changed, self.steps, f"sensitivity.{each.name}.settings", "a step")
             if names.count(each.name) > 1:
                 raise ValueError(f"two alternatives are called {each.name}")
         for hypothesis in self.hypotheses:
