@@ -9,12 +9,16 @@ from typing import Annotated
 import typer
 
 from assay.app.commands.replication import bundle, compare, verify
+from assay.app.commands.study_report import claims, figures, report
 from assay.app.commands.study_run import run
 
 study = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Ask a question with hypotheses, and answer it.")
 
 
 study.command("run")(run)
+study.command("report")(report)
+study.command("figures")(figures)
+study.command("claims")(claims)
 study.command("bundle")(bundle)
 study.command("verify")(verify)
 study.command("compare")(compare)
@@ -101,20 +105,3 @@ def schema(
 
     write_text(path, pretty(study_schema()))
     typer.echo(json.dumps({"schema": str(path)}) if as_json else path)
-
-
-@study.command("report")
-def report(
-    folder: Annotated[Path, typer.Argument(help="A run folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report's path as JSON.")] = False,
-) -> None:
-    """Make the report of a finished run again, from its folder alone: nothing is computed, no model is loaded.
-
-    \b
-    Example:
-      assay study report runs/ioi
-    """
-    from assay.studies.report import write_report
-
-    path = write_report(folder)
-    typer.echo(json.dumps({"report": str(path)}) if as_json else path)

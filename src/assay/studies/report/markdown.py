@@ -25,7 +25,11 @@ def markdown(shown: Shown) -> str:
     """The whole report; it shows figures/<name>.svg for each of `shown.figures()`."""
     contents = shown.contents
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )  # plain text: `escape` does what autoescape would, and a test looks at hostile text
     made.filters |= {"md": escape, "number": number, "seconds": duration, "condition": condition, "interval": interval}
     figures = {step.name: [pair for pair in shown.figures() if _of(pair[0], step.name)] for step in shown.steps}

@@ -16,11 +16,10 @@ from assay.core.svg import number
 from assay.studies.conclusion import Number
 from assay.studies.corrected import what_holds
 from assay.studies.read import study_yaml
-from assay.studies.report.contents import Contents
 from assay.studies.report.costs import duration
 from assay.studies.report.evidence import short
 from assay.studies.report.palette import colours, rules
-from assay.studies.report.shown import gathered
+from assay.studies.report.shown import Shown
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 SIGNS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
@@ -28,10 +27,9 @@ _ARXIV = re.compile(r"^arXiv:(\d{4}\.\d{4,5})(v\d+)?$")
 _DOI = re.compile(r"^doi:(10\.\S+)$")
 
 
-def page(contents: Contents) -> str:
+def page(shown: Shown) -> str:
     """The whole report as HTML."""
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    shown = gathered(contents)
+    script, contents = (TEMPLATES / "report.js").read_text(encoding="utf-8"), shown.contents
     template = _templates().get_template("report.html.j2")
     return template.render(
         contents=contents,

@@ -14,6 +14,11 @@ _DARK_SIGNED = ("#ffc48a", "#e07b28", "#7d4215", "#20242b", "#1d4c75", "#3a8fd6"
 _LIGHT = ("#f6f5f3", "#bcd9ee", "#5fa2d6", "#1f69a8", "#06305a")
 _DARK = ("#20242b", "#1d4468", "#2a74b3", "#5fb0f0", "#d0eaff")
 
+TRACKS = ("#0072b2", "#c85200", "#6b7280", "#00795a")
+"""Lines, bars and points in light, as `--k0` to `--k3` of the style sheet: told apart by colour-blind readers on white."""
+SIGNED_SCALE = [(i / 6, colour) for i, colour in enumerate(_LIGHT_SIGNED)]
+"""For libraries that take anchors."""
+
 
 def colours(*, dark: bool) -> str:
     """Custom properties for every step, for one theme."""

@@ -94,7 +94,7 @@ class Shown:
             caption = (
                 f"{each.judged.statement} The shaded region is the prediction; below the number found stand baselines."
             )
-            yield f"hypothesis-{each.judged.id}", Drawn(each.strip, caption, title=each.judged.id)
+            yield f"hypothesis-{each.judged.id}", Drawn(strip(each.judged, named=True), caption, title=each.judged.id)
         for step in self.steps:
             for i, drawn in enumerate(step.figures):
                 yield f"step-{step.name}" + (f"-{i + 1}" if len(step.figures) > 1 else ""), drawn

@@ -14,21 +14,28 @@ from assay.studies.report.axes import marker, whisker
 WIDTH, ROW, TOP = 420.0, 24.0, 10.0
 
 
-def strip(judged: Judgement) -> Markup:
-    """Found number and baselines on one axis, above each other."""
+def strip(judged: Judgement, *, named: bool = False) -> Markup:
+    """Found number and baselines on one axis, above each other; `named`: with what each is, for where no table stands by."""
     predicted = Condition.parse(judged.prediction)
     rows = [judged.number, *(each.number for each in judged.baselines)]
-    scale = _scale(predicted, rows, 14.0, WIDTH - 14.0)
+    names = [judged.id, *(each.name for each in judged.baselines)] if named else []
+    left = 14.0 + max((6.4 * len(_cut(name)) + 10 for name in names), default=0.0)
+    scale = _scale(predicted, rows, left, left + WIDTH - 28.0)
     bottom = TOP + ROW * len(rows)
     parts = [_region(predicted, scale, bottom)]
     for i, number in enumerate(rows):
         parts.append(_row(number, scale, TOP + ROW * (i + 0.5), first=i == 0))
+    parts += [label(left - 10, TOP + ROW * (i + 0.5) + 4, _cut(name), anchor="end") for i, name in enumerate(names)]
     for value in scale.ticks(5):
         x = scale(value)
         parts.append(tag("line", x1=x, x2=x, y1=bottom, y2=bottom + 4, class_="whisker"))
         parts.append(label(x, bottom + 17, tick(value)))
     said = f"Found {judged.number.text}; predicted {judged.prediction}."
-    return picture(*parts, width=WIDTH, height=bottom + 24, label=said, class_="strip")
+    return picture(*parts, width=left + WIDTH - 14, height=bottom + 24, label=said, class_="strip")
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 48 else name[:47] + "…"
 
 
 def small_strip(judged: Judgement) -> Markup:
