@@ -45,6 +45,7 @@ TEX = r"""
 \section{Introduction}
 """ + PROSE + r"""
 Code is in the supplement (\url{https://anonymous.4open.science/r/heads-1234}).
+Our experiments use the tuned lens (\url{https://github.com/AlignmentResearch/tuned-lens}), and we share its settings.
 We use TransformerLens (\url{https://github.com/TransformerLensOrg/TransformerLens}) and
 data of \citet{wang2022} (\url{https://github.com/redwoodresearch/Easy-Transformer}).
 \section*{Acknowledgements} Omitted for double-blind review.
@@ -71,6 +72,8 @@ CACHE = os.environ.get("HF_HOME", "/home/user/.cache")
 DOCKER = "/home/jovyan/work"
 names = ["Mary", "John", "Will", "Mark", "Hope", "Jane"]
 model = load("EleutherAI/pythia-70m")
+sae = SAE.from_pretrained("jbloom/GPT2-Small-SAEs")
+mark: int = 3
 owner = self.owner
 result = a@b.T
 author = get_author(path)

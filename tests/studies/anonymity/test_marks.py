@@ -19,7 +19,7 @@ def kinds(text: str, role: Role = Role.PROSE) -> set[str]:
 TOLD = [
     ("e-mail", "anna.bauer@uni-stadt.de"), ("e-mail", "{anna, bert}@uni-stadt.de"), ("e-mail", r"\{anna,bert\}@cs.uni.edu"),
     ("e-mail", "anna[at]uni-stadt.de"), ("e-mail", "anna (at) uni-stadt.de"), ("e-mail", "anna at cs dot uni dot edu"),
-    ("ORCID", "0000-0001-5109-3700"), ("home path", "/home/abauer/x"), ("home path", "file:///Users/abauer/x"),
+    ("ORCID", "0000-0001-5109-3700"), ("phone", "Tel.: +49 89 1234567"), ("home path", "/home/abauer/x"), ("home path", "file:///Users/abauer/x"),
     ("home path", r"C:\\Users\\abauer\\x"), ("home path", r"c:\Users\Anna"), ("home path", "/mnt/c/Users/abauer"),
     ("home path", "/cluster/home/abauer/x"), ("home path", "/afs/cs/user/a/b/abauer/x"), ("home path",
     "%2Fhome%2Fabauer%2Fx"),
@@ -54,6 +54,7 @@ def test_told(kind: str, text: str) -> None:
 
 
 NOT_TOLD = [
+    "We use the tuned lens (https://github.com/other/lens)", "our experiments with https://github.com/other/lens", "@mark: x", "hotel 123 4567 890",
     "user@example.com", "noreply@github.com", "git@github.com:huggingface/transformers.git", "a@b", "x @ y",
     "@property", "anonymous@x.edu",
     "1234-5678-9012-3456", "0000-0000-0000-0000", "/home/user/x", "/home/runner/work", "/Users/Shared",

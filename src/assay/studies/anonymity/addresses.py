@@ -57,13 +57,24 @@ _KEY = near(
 )
 
 
+_PHONE = near(
+    r"\b(?:tel|phone|mobile|fax)\.?:?\s*(?P<number>\+?\d[\d ()/-]{6,20}\d)",
+    "tel|phone|mobile|fax",
+    before=1,
+    after=60,
+    flags=re.I,
+)
+
+
 def find_addresses(text: str, role: Role) -> Iterator[Match]:
-    """E-mail addresses, also spelled out or for several at once; ORCID identifiers; keys."""
+    """E-mail addresses, also spelled out or for several at once; ORCID identifiers; telephone numbers; keys."""
     if "@" in text or "at" in text:
         yield from _mails(text, role)
     for match in _ORCID.finditer(text):
         if orcid_is_valid(match[0]):
             yield Match("ORCID", *match.span(), CERTAIN, "0000-0000-0000-0000")
+    for match in _PHONE.finditer(text) if role is not Role.BINARY else ():
+        yield Match("phone", *match.span("number"), LIKELY, "removed")
     for match in _KEY.finditer(text):
         yield Match("key", *match.span(), LIKELY, "removed")
 

@@ -85,6 +85,7 @@ ADVICE = {
     "given text": "Remove it.",
     "e-mail": "Remove the address.",
     "ORCID": "Remove it.",
+    "phone": "Remove the number.",
     "home path": "Use a relative path, or replace the user's name: /home/anonymous.",
     "host name": "Remove the host's name.",
     "hub link": "Point to an anonymous copy (anonymous.4open.science), or say 'released after review'.",

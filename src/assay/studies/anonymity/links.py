@@ -23,18 +23,20 @@ _OWNED = near(
     r"(?P<hub>github\.com|raw\.githubusercontent\.com|gist\.github\.com|gitlab\.(?:com|[\w-]+\.\w+)|bitbucket\.org"
     r"|codeberg\.org|"
     r"huggingface\.co(?:/(?:datasets|spaces))?|hf\.co(?:/(?:datasets|spaces))?|(?:www\.)?kaggle\.com"
-    r"|hub\.docker\.com/r|zenodo\.org/records?|osf\.io|"
+    r"|hub\.docker\.com/r|ghcr\.io|quay\.io|zenodo\.org/records?|osf\.io|"
     r"replicate\.com|colab\.research\.google\.com/github|mybinder\.org/v2/gh|img\.shields\.io/github/\w+"
     r"|git\.[\w.-]+)[/:](?P<owner>[A-Za-z0-9][\w.-]*)(?P<rest>/[\w.-]+)?",
-    "github|gitlab.|bitbucket.org|codeberg.org|huggingface.co|hf.co|kaggle.com|hub.docker|zenodo.org|osf.io"
+    "github|gitlab.|bitbucket.org|codeberg.org|huggingface.co|hf.co|kaggle.com|hub.docker|ghcr.io|quay.io"
+    "|zenodo.org|osf.io"
     "|replicate.com|mybinder.org|shields.io/|git.",
     before=32,
     after=200,
 )
 _PAGES = near(
-    r"(?<![\w-])(?P<owner>[A-Za-z0-9][\w-]*)\.(?:github|gitlab)\.io\b|(?:https?://"
+    r"(?<![\w-])(?P<owner>[A-Za-z0-9][\w-]*)\.(?:(?:github|gitlab)\.io|netlify\.app|vercel\.app|hf\.space"
+    r"|pages\.dev|herokuapp\.com|streamlit\.app)\b|(?:https?://"
     r"|www\.)[\w.-]+/~(?P<tilde>[A-Za-z][\w.-]+)",
-    ".github.io|.gitlab.io|/~",
+    ".github.io|.gitlab.io|.netlify.app|.vercel.app|.hf.space|.pages.dev|.herokuapp.com|.streamlit.app|/~",
     before=80,
     after=80,
 )
@@ -73,7 +75,11 @@ _CALLS = near(
     flags=re.M,
 )
 _OURS = re.compile(
-    r"\b(?:our|we|my)\b[^.!?]{0,120}$|(?:code|data|datasets?|models?|weights|checkpoints|website|page|demo"
+    r"\b(?:our|my)\s+(?:[\w-]+\s+){0,3}?(?:code|implementation|repo\w*|models?|datasets?|data|web\w*|page|demo"
+    r"|weights|checkpoints|"
+    r"library|package|tool\w*|supplement\w*|artifacts?|benchmark)\b[^.!?]{0,60}$"
+    r"|\bwe\s+(?:[\w-]+\s+){0,2}?(?:release|publish|open-?source|provide|share|make|host|upload"
+    r"|put)\b[^.!?]{0,100}$|(?:code|data|datasets?|models?|weights|checkpoints|website|page|demo"
     r"|implementation|repository|"
     r"artifacts?|supplement\w*)\b[^.!?]{0,60}\b(?:available|found|released|hosted|accessible|published)\b[^.!?]{0,60}$"
     r"|(?:project (?:page|website)|code|website|repository|demo|our \w+)\s*(?:\(\w+\))?\s*:\s*\S{0,20}$",
@@ -82,7 +88,20 @@ _OURS = re.compile(
 _THEIRS = re.compile(
     r"\b(?:their|his|her|official|original|authors'|publicly released by|from|by)\b[^.!?]{0,60}$", re.I | re.S
 )
-_CLONE = re.compile(r"git\s+(?:clone|remote\s+add\s+\w+)\s+(?:-\S+\s+)*\S*$")
+_OURS_AFTER = re.compile(
+    r"\S*\s*(?:\(ours\)|(?:is|are) (?:our|ours)\b)|[\w./-]*/(?:actions|workflows)/\S*badge", re.I
+)
+_CLONE = re.compile(r"(?:git\s+(?:clone|remote\s+add\s+\w+)|docker\s+(?:pull|run|push))\s+(?:-\S+\s+)*\S*$")
+
+
+_VARIABLES = frozenset(("none", "null", "args", "self", "cfg", "config", "entity"))
+_LOADED = near(
+    r"(?:from_pretrained|load_dataset|snapshot_download"
+    r"|hf_hub_download)\(\s*(?:\w+=)?[\"'](?P<owner>[A-Za-z0-9][\w.-]*)/[\w.-]+",
+    "from_pretrained(|load_dataset(|snapshot_download(|hf_hub_download(",
+    before=1,
+    after=200,
+)
 
 
 def find_links(text: str, role: Role) -> tuple[list[Match], list[str]]:
@@ -99,6 +118,7 @@ def find_links(text: str, role: Role) -> tuple[list[Match], list[str]]:
             found.append(Match("hub link", *match.span(group), certainty))
         else:
             unknown.append(match[0])
+    unknown += [m[0].partition("(")[2].strip("\"'") for m in _LOADED.finditer(text) if m["owner"].lower() not in KNOWN]
     for match in _WANDB.finditer(text):
         if match["owner"].lower() not in KNOWN | {"site", "authorize", "home", "quickstart"} and somebody(
             match["owner"]
@@ -108,15 +128,7 @@ def find_links(text: str, role: Role) -> tuple[list[Match], list[str]]:
     found += [Match("profile", *match.span(), LIKELY, "removed") for match in _PROFILE.finditer(text)]
     for match in _CALLS.finditer(text):
         group = next(name for name in "abcde" if match[name])
-        if somebody(match[group]) and match[group].lower() not in {
-            "none",
-            "null",
-            "args",
-            "self",
-            "cfg",
-            "config",
-            "entity",
-        }:
+        if somebody(match[group]) and match[group].lower() not in _VARIABLES:
             found.append(Match("account", *match.span(group), LIKELY))
     return found, unknown
 
@@ -155,4 +167,6 @@ def _own(text: str, at: int, role: Role) -> Certainty | None:
 
 def _ours(text: str, at: int) -> bool:
     before = re.sub(r"https?://(?:www\.)?$|\\(?:url|href)\{.*$", "", text[max(0, at - 240) : at])
+    if _OURS_AFTER.match(text, at):
+        return True
     return _OURS.search(before) is not None and _THEIRS.search(before) is None

@@ -15,10 +15,11 @@ NOBODY = listed("nobody")
 
 _SLASH = r"(?:\\{1,4}|/)"
 _HOMES = near(
-    r"(?P<root>/(?:mnt/|net/|nfs/|export/|var/)?home\d?/(?:users?/|staff/|students?/|grad/)?|/Users/|/u/|"
-    r"/(?:scratch|gscratch|lustre|gpfs|fsx|nfs|raid|ssd|datasets?|netscratch|checkpoint)/(?:home\d?/|users?/|projects?/)?|"
+    r"(?P<root>/(?:mnt/|net/|nfs/|export/|var/)?homes?\d?/(?:users?/|staff/|students?/|grad/)?|/Users/|/u/|"
+    r"/(?:scratch|gscratch|lustre|gpfs|fsx|nfs|raid|ssd|datasets?|netscratch|checkpoint)/(?:home\d?/|users?/"
+    r"|projects?/)?|"
     r"/afs/[\w.-]+/(?:users?|home)/(?:\w/)?(?:\w/)?|/cluster/(?:home|scratch|work)/|/(?:mnt|data|work|storage"
-    r"|project|projects)/(?:home|users?)/"
+    r"|projects?|opt|srv|nas|local|share|vol\d?)/(?:homes?|users?)/"
     rf"|(?i:\b[A-Z]:{_SLASH}(?:Users|Documents and Settings){_SLASH})|(?i:/(?:mnt/)?[a-z]/Users/))"
     r"(?P<user>[A-Za-z0-9][\w.@-]*)",
     "home|users/|users\\|/u/|scratch/|lustre/|gpfs/|fsx/|nfs/|raid/|ssd/|dataset|checkpoint/|/afs/|user/"

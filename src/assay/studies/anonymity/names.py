@@ -173,7 +173,7 @@ def _person(text: str) -> Person:
     else:
         words = _words(text)
         at = len(words) - 1
-        while at > 1 and words[at - 1].lower() in _PARTICLES:
+        while at > 1 and words[at - 1] in _PARTICLES:
             at -= 1
         given, surname = words[:at], words[at:]
     if not given or not surname:

@@ -72,7 +72,7 @@ def _patterns(person: Person) -> tuple[re.Pattern[str], re.Pattern[str], re.Patt
     given, surname = _parts(person.given[0]), _parts(person.surname)
     middle = "".join(rf"(?:{_parts(each)}|{each[0]}\.?){{0,1}}{gap}" for each in person.given[1:])
     extra = middle or r"(?:[A-Za-z]\.?\s+)?"
-    full = re.compile(rf"{given}{gap}{extra}{surname}|{surname}(?:{gap}|\s*,\s*){given}", re.I)
+    full = re.compile(rf"{given}{gap}{extra}{surname}|{surname}(?:{gap}|\s*,\s*){middle}{given}", re.I)
     first, last = person.given[0][0].upper(), f"(?:{_parts(person.surname)}|{_parts(person.surname).upper()})"
     dots = "".join(rf"(?:{each[0].upper()}\.?[\s~-]*)?" for each in person.given[1:]) or r"(?:[A-Z]\.[\s~]*)?"
     short = re.compile(
@@ -130,14 +130,18 @@ def _signed(text: str, person: Person) -> Iterator[Match]:
     """A comment that is signed or addressed: 'TODO(jane)', 'JD: check', '@jane'."""
     given = re.escape(person.given[0])
     who = rf"{given}|{re.escape(person.initials)}"
-    if is_word(given):  # \mark and @will are commands and words
+    # a given name that is a word is only known by its capital: \mark and @will are commands and words
+    word = is_word(person.given[0])
+    short = who if word else rf"(?i:{given})|{re.escape(person.initials)}"
+    macro = "" if word else rf"|\\(?P<d>(?i:{given}))\{{"
+    if word:
         text = re.sub(rf"@(?i:{given})\b", lambda match: " " * len(match[0]), text)
     pattern = (
-        rf"(?i:todo|fixme|note|xxx)\s*[(\[]\s*(?P<a>(?i:{who}))\b|(?:^|[\s%#/\[(])@?(?P<b>{who})\s*[:>]"
-        rf"|@(?P<c>(?i:{who}))\b"
+        rf"(?i:todo|fixme|note|xxx)\s*[(\[]\s*(?P<a>(?i:{who}))\b|(?:^|[\s%#/\[(])@?(?P<b>{short})\s*[:>]"
+        rf"|@(?P<c>(?i:{who}))\b{macro}"
     )
     for match in re.finditer(pattern, text, re.M):
-        group = next(name for name in "abc" if match[name])
+        group = next(name for name in "abcd" if match.groupdict().get(name))
         yield Match("initials", *match.span(group), LIKELY, "anonymous")
 
 

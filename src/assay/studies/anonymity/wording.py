@@ -32,16 +32,18 @@ _THANKS = near(
     r"generously)* "
     r"(?:supported|funded|sponsored|financed|made possible|based upon work supported|conducted (?:at|while"
     r"|during))\b[^.\n]{0,60}"
+    r"|(?:^|(?<=[.!?] ))(?:supported|funded|sponsored) (?:in (?:part|full) )?by\b[^.\n]{0,60}"
     r"|\b(?:work|research) (?:was )?(?:done|performed|conducted|carried out) (?:while|during) "
     r"[^.\n]{0,60}(?:intern|visit|at )[^.\n]{0,30}",
-    "thank|acknowledge|grateful|indebted|this work|this research|this project|this material|this study|work |research ",
+    "thank|acknowledge|supported|funded|sponsored|grateful|indebted|this work|this research|this project|this "
+    "material|this study|work |research ",
     before=100,
     after=200,
-    flags=re.I,
+    flags=re.I | re.M,
 )
 _REVIEWERS = re.compile(r"thank (?:the )?(?:anonymous )?reviewers\b", re.I)
 _GRANT = near(
-    r"\b(?:grant|award|contract|fellowship|project|scholarship)(?:s| agreement)?(?:\s+(?:no|nos|number|numbers"
+    r"\b(?i:grant|award|contract|fellowship|project|scholarship)(?:s| agreement)?(?:\s+(?:no|nos|number|numbers"
     r"|id)\b\.?|\s*#|\s*:)?\s*(?P<a>(?=[\w/-]*\d{3})[A-Z0-9][\w/-]{4,24})",
     "grant|award|contract|fellowship|project|scholarship",
     before=1,

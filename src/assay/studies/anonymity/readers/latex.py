@@ -17,7 +17,7 @@ _BLOCK = re.compile(
     r"|icmlaffiliation|icmlcorrespondingauthor|"
     r"correspondingauthor|corresp|IEEEauthorblock[NA]|thanks|orcid|orcidID|authorrunning|authornote|shortauthors"
     r"|addauthor|homepage|"
-    r"city|department|advisor|supervisor)\*?\s*(?:\[[^\]]*\]\s*)?\{"
+    r"lhead|rhead|runningauthor|runauthor|markboth|city|department|advisor|supervisor)\*?\s*(?:\[[^\]]*\]\s*)?\{"
 )
 _PDF = re.compile(r"(?:pdfauthor\s*=\s*\{?|/Author\s*\()(?P<value>[^{},)\n]*)")
 _FINAL = re.compile(
@@ -41,6 +41,7 @@ _MACRO = re.compile(
     r"|definechangesauthor(?:\[[^\]]*\])?)\*?\s*\{?\\?(?P<name>[A-Za-z]+)"
 )
 _TELLING = re.compile(r"@|universit|institut|support|grant|fund|department|\binc\b|intern", re.I)
+_HEADS = ("lhead", "rhead", "runningauthor", "runauthor", "markboth")
 _EMPTY = re.compile(
     r"(?:first|last)\s?-?name|your |author ?\d|equal(?:ly)? contribut|corresponding author|alphabetical|^[\s*†‡\d]*$",
     re.I,
@@ -83,6 +84,8 @@ def _blocks(text: str) -> Iterator[Item]:
         content = balanced(text, match.end())
         bare = _bare(content)
         if match["name"] == "thanks" and not _TELLING.search(bare):
+            continue
+        if match["name"] in _HEADS and not re.search(r"et al|[A-Z]\w+ (?:and|&) [A-Z]\w+", bare):
             continue
         if not names_somebody(bare) or "#" in content or _EMPTY.search(bare):
             continue
