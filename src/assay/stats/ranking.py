@@ -80,9 +80,9 @@ def average_precision(values: Float[np.ndarray, " item"], positive: Bool[np.ndar
     return float((gained * hits / (ends + 1)).sum())
 
 
-def over_seeds(values: Sequence[float], *, level: float = 0.95) -> Estimate:
+def over_seeds(values: Sequence[float], *, level: float = 0.95, resamples: int = 2000) -> Estimate:
     """The mean over seeds with its percentile bootstrap interval: what another draw of seeds could give."""
-    return bootstrap(np.asarray(values, dtype=float), kind="percentile", level=level)
+    return bootstrap(np.asarray(values, dtype=float), kind="percentile", level=level, resamples=resamples)
 
 
 def _checked(

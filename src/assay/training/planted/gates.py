@@ -21,11 +21,14 @@ from assay.training.planted.wiring import Neurons, Port, Wiring
 
 SIGNAL, YES, NO, FIRST_WORD, VOCABULARY = 1, 2, 3, 4, 10
 LENGTH = 6
+ENOUGH = 0.9
+"""Of a signal that is 1, less what the softmax leaves elsewhere: from there on the OR says just the same."""
 
 
 def either(*, seed: int = 0, n: int = 16) -> Situation:
     """OR: two heads look at the same place; the MLP says yes to one signal or two."""
-    wiring = _gate([1, 1], Neurons(0, _signal(2), torch.tensor([0.0, -1.0]), _said([2.0, -2.0]), _always(-1.0)))
+    enough = torch.tensor([0.0, -ENOUGH])
+    wiring = _gate([1, 1], Neurons(0, _signal(2), enough, _said([2 / ENOUGH, -2 / ENOUGH]), _always(-1.0)))
     pair = [frozenset({f"embed->L0.H0.{slot}", f"embed->L0.H1.{slot}"}) for slot in "qkv"]
     pair.append(frozenset({"L0.H0->L0.mlp", "L0.H1->L0.mlp"}))
     roles = {"L0.H0": "one of two", "L0.H1": "one of two", "L0.mlp": "or"}
@@ -55,7 +58,7 @@ def cancelling_paths(*, seed: int = 0, n: int = 16) -> Situation:
     roles = {"L0.H0": "adds directly, takes away through L1.mlp", "L1.mlp": "takes away"}
     notes = "hand-wired; the direct and the indirect path of L0.H0 have opposite slopes: its gradient is 0, its effect is not"
     return Situation(
-        "cancelling paths", plant(wiring, seed=seed, background=0.02), gate_pairs(seed, n, places=[1]), truths_of(wiring),
+        "cancelling paths", plant(wiring, seed=seed, background=0.01), gate_pairs(seed, n, places=[1]), truths_of(wiring),
         notes, roles, tolerance=0.1,
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from assay.training.planted.wiring import Head
 
 GAINS = (1.0, 3.0, 10.0, 30.0)
 WORDS, LENGTH = 10, 8
-BACKGROUND = 0.05
+BACKGROUND = 0.02
 MATCH = 2.0
 """The score of a match at gain 1, 0 being that of all else: half of attention is then on it."""
 ROLES = {"L0.H0": "previous token", "L1.H0": "induction"}

@@ -21,6 +21,9 @@ from assay.training.planted.wiring import Port, Wiring
 JUNK = "junk"
 JUNK_SIZE = 4
 JUNK_SCALE = 0.5
+LOUD = 3.0
+"""How much larger than that the values of spare heads are, and up to how much what they and spare neurons write: as large as
+what a circuit writes, so that size alone tells nothing."""
 FEWEST_POSITIONS = 6
 """Positions that a model is traced on when its sites are found."""
 
@@ -118,8 +121,8 @@ class Weights:
         for index in range(self.heads):
             head = wired.get(index)
             if head is None:
-                for name in "qkv":
-                    found[name].append(self._noise(self.d_head, self.width, scale=JUNK_SCALE))
+                for name, scale in (("q", 1.0), ("k", 1.0), ("v", LOUD)):
+                    found[name].append(self._noise(self.d_head, self.width, scale=scale * JUNK_SCALE))
                 found["o"].append(self._idle(background))
                 continue
             for name, ports in (("q", head.query), ("k", head.key), ("v", head.value)):
@@ -130,7 +133,7 @@ class Weights:
     def _idle(self, background: float) -> Tensor:
         """The output of a spare head: junk, and a little of what logits are read from."""
         out = torch.zeros(self.width, self.d_head, dtype=torch.float64)
-        out[self.places[JUNK]] = self._noise(JUNK_SIZE, self.d_head, scale=JUNK_SCALE)
+        out[self.places[JUNK]] = self._noise(JUNK_SIZE, self.d_head, scale=self._loudness())
         for channel, _ in self.wiring.unembedding:
             out[self.places[channel]] = self._noise(self.wiring.channels[channel], self.d_head, scale=background)
         return out
@@ -144,7 +147,7 @@ class Weights:
         up.append(self._noise(idle, self.width, scale=JUNK_SCALE))
         bias.append(self._noise(1, idle, scale=JUNK_SCALE)[0])
         junk = torch.zeros(self.width, idle, dtype=torch.float64)
-        junk[self.places[JUNK]] = self._noise(JUNK_SIZE, idle, scale=JUNK_SCALE)
+        junk[self.places[JUNK]] = self._noise(JUNK_SIZE, idle, scale=self._loudness())
         shifts = [self._read(group.shift, 1)[0] for group in mine]
         shift = sum(shifts, torch.zeros(self.width, dtype=torch.float64))
         return torch.cat(up), torch.cat(bias), torch.cat([*down, junk], dim=1), shift
@@ -167,3 +170,6 @@ class Weights:
         drawn = torch.randn(rows, columns, generator=self.random, dtype=torch.float64)
         scaled: Tensor = drawn * (scale / max(columns, 1) ** 0.5)
         return scaled
+
+    def _loudness(self) -> float:
+        return float(LOUD ** (2 * torch.rand(1, generator=self.random, dtype=torch.float64) - 0.5))
