@@ -25,6 +25,7 @@ from assay.circuits.baselines import (
 )
 from assay.circuits.choosing import choose_circuit, read_circuit
 from assay.circuits.circuit import Circuit
+from assay.circuits.drawing import stored  # noqa: F401 (registers the pictures that reports draw of stored results)
 from assay.circuits.edge_attribution import eap, eap_ig
 from assay.circuits.edge_mask import edge_mask
 from assay.circuits.edge_patching import edge_patching

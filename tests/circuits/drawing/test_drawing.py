@@ -51,7 +51,7 @@ def test_of_many_edges_the_strongest_are_drawn_and_it_is_said() -> None:
 
 
 def test_columns_go_from_the_embedding_through_layers_to_the_logits() -> None:
-    found = layout(links(GRAPH, list(EDGES.items())))
+    found = layout(links(GRAPH.heads_of, list(EDGES.items())))
     x = {name: place[0] for name, place in found.places.items()}
     assert x["embed"] < x["L0.H1"] < x["L2.mlp"] < x["logits"]
     assert [title for _, title in found.titles] == ["layer 0", "layer 2"]
@@ -60,14 +60,14 @@ def test_columns_go_from_the_embedding_through_layers_to_the_logits() -> None:
 def test_nodes_do_not_cover_one_another() -> None:
     values = np.random.default_rng(1).normal(size=GRAPH.edge_count)
     circuit = Circuit.of_scores(GRAPH, Scores(GRAPH.edges, values, "random"), size=80, absolute=True)
-    places = list(layout(links(GRAPH, [(edge, None) for edge in circuit.edges])).places.values())
+    places = list(layout(links(GRAPH.heads_of, [(edge, None) for edge in circuit.edges])).places.values())
     gaps = [max(abs(a[0] - b[0]) / 46, abs(a[1] - b[1]) / 22) for i, a in enumerate(places) for b in places[:i]]
     assert min(gaps) > 1  # boxes are 46 by 22
 
 
 def test_a_shared_key_leads_to_each_head_that_shares_it() -> None:
     grouped = Graph.sequential(layers=1, heads=4, kv_heads=2, grouped=True)
-    assert {link.target for link in links(grouped, [("embed->L0.KV1.k", 1.0)])} == {"L0.H2", "L0.H3"}
+    assert {link.target for link in links(grouped.heads_of, [("embed->L0.KV1.k", 1.0)])} == {"L0.H2", "L0.H3"}
 
 
 def test_an_empty_circuit_can_be_drawn() -> None:

@@ -6,10 +6,10 @@ their neighbours, weighted by the edges' strength, again and again from both sid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from assay.circuits.graph import ARROW, Graph
+from assay.circuits.graph import ARROW
 
 SWEEPS = 6
 WIDTH, HEIGHT = 46.0, 22.0
@@ -48,12 +48,12 @@ class Layout:
     height: float
 
 
-def links(graph: Graph, edges: Iterable[tuple[str, float | None]]) -> list[Link]:
-    """The edges as lines between nodes; one into a shared key or value leads to each head that shares it."""
+def links(heads_of: Callable[[str], Sequence[str]], edges: Iterable[tuple[str, float | None]]) -> list[Link]:
+    """The edges as lines between nodes; one into a shared key or value leads to each head that shares it (`heads_of`)."""
     found = []
     for name, score in edges:
         source, _, receiver = name.partition(ARROW)
-        owners = ("logits",) if receiver == "logits" else graph.heads_of(receiver)
+        owners = ("logits",) if receiver == "logits" else heads_of(receiver)
         slot = receiver.rpartition(".")[2] if receiver.endswith((".q", ".k", ".v")) else ""
         found += [Link(name, source, owner, slot, score) for owner in owners]
     return found

@@ -7,7 +7,7 @@ Hovering shows an edge's name and score. Made for about 20 to 500 edges; of more
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from markupsafe import Markup
@@ -33,10 +33,21 @@ def circuit_picture(circuit: Circuit, *, most: int = 500, title: str | None = No
     scored.sort(key=lambda item: -abs(item[1] or 0.0))
     graph = circuit.graph
     named = [(f"{graph.senders[s]}->{graph.receivers[r]}", score) for (s, r), score in scored[:most]]
-    drawn = links(graph, named)
+    return edges_picture(named, of=len(pairs), heads_of=graph.heads_of, title=title)
+
+
+def edges_picture(
+    edges: Sequence[tuple[str, float | None]],
+    *,
+    of: int,
+    heads_of: Callable[[str], Sequence[str]],
+    title: str | None = None,
+) -> Markup:
+    """A picture of edges by name with their scores, the strongest first, out of `of`; `heads_of` says who shares a key."""
+    drawn = links(heads_of, edges)
     places = layout(drawn)
     largest = max((abs(link.score) for link in drawn if link.score is not None), default=0.0)
-    shown = f"{len(named)} strongest of {len(pairs)} edges" if len(named) < len(pairs) else f"{len(pairs)} edges"
+    shown = f"{len(edges)} strongest of {of} edges" if len(edges) < of else f"{of} edges"
     return picture(
         tag("rect", width=places.width, height=places.height, fill=PAPER, rx=6),
         label(12, 22, f"{title}: {shown}" if title else shown, anchor="start", class_=None),

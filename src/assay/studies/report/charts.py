@@ -78,7 +78,7 @@ def bars(
 def points(rows: Sequence[tuple[str, float, float, float, int]], caption: str, titles: tuple[str, str]) -> Drawn:
     """One row for each name: a point and its interval; the last entry of a row is its colour."""
     low, high = extent([end for row in rows for end in row[1:4]], with_zero=True)
-    left, height = 12.0 + 6.8 * max(len(row[0]) for row in rows), 22.0 * len(rows) + 56
+    left, height = 14.0 + 7.2 * max(len(row[0]) for row in rows), 22.0 * len(rows) + 56
     axes = frame((low, high), (0.0, 1.0), titles)
     across = type(axes.x)(low, high, left, axes.x.stop)
     parts = []

@@ -1,5 +1,6 @@
 """Which figures a step's numbers get, by their shape: not by the method's name, so that other methods' are drawn too.
 
+a picture of its own kind          circuits, recovery of circuits (`core.pictures`); see `results` for alignments, effects …
 components that are heads          layers × heads                 (component named L3.H2)
 other components                   bars by layer, one bar for each kind (attention, MLP)
 layer × anything small             layers × places
@@ -17,8 +18,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from markupsafe import Markup
 
 from assay.core.errors import DataError
+from assay.core.pictures import Picture, pictures_of
 from assay.core.protocols import parse_head
 from assay.studies.folder import StepResult
 from assay.studies.report.attention import patterns
@@ -28,6 +31,7 @@ from assay.studies.report.drawn import Drawn
 from assay.studies.report.heatmap import Grid, heatmap
 from assay.studies.report.kept import kept
 from assay.studies.report.means import EXAMPLE, Means, means
+from assay.studies.report.results import MAKERS
 from assay.studies.report.wordings import wordings
 
 INTERVAL = "95 % interval of the mean over {n} examples (Student's t)"
@@ -39,13 +43,26 @@ _MOST_BARS = 40
 def figures(result: StepResult) -> list[Drawn]:
     """The figures of a step, in reading order; none if its numbers are best read in a table."""
     data = result.data
+    own = pictures_of(data)
+    found = [_own(picture) for picture in own]
+    if any(picture.whole for picture in own):
+        return found
+    told = [drawn for make in MAKERS for drawn in make(data)]
+    if told:
+        return [*found, *told, *wordings(data)]
     special: list[Callable[[xr.Dataset], list[Drawn]]] = [kept, patterns, wordings, _components]
-    found = [drawn for make in special for drawn in make(data)]
+    found += [drawn for make in special for drawn in make(data)]
     if "kept" in data or "score" in data:
         return found
     names = [name for name in _SHOWN_FIRST if name in data] or [str(name) for name in data.data_vars][:1]
     names = ["share"] if "share" in names else names
     return found + [drawn for name in names for drawn in _plain(data[name])]
+
+
+def _own(picture: Picture) -> Drawn:
+    """A picture that its kind of result draws itself: in its own colours, on paper in dark too."""
+    svg = Markup(str(picture.svg).replace("<svg", '<svg class="own"', 1))
+    return Drawn(svg, picture.caption, title=picture.title, wide=True)
 
 
 def _components(data: xr.Dataset) -> list[Drawn]:

@@ -11,6 +11,8 @@ from markupsafe import Markup
 from assay.core.svg import label, number, picture, shade, tag, tick
 from assay.studies.report.drawn import Drawn
 
+MOST_CELLS, MOST_SIDE = 4000, 120
+"""A page with more cells opens slowly, and cells of less than a few pixels can't be told apart."""
 LEFT, TOP, BOTTOM, RIGHT = 52.0, 8.0, 46.0, 86.0
 
 
@@ -28,7 +30,12 @@ class Grid:
 
 
 def heatmap(grid: Grid, caption: str, *, limit: float | None = None, title: str = "") -> Drawn:
-    """Draw a grid; `limit` is the strongest colour, the largest size in it if left out."""
+    """Draw a grid; `limit` is the strongest colour, the largest size in it if left out.
+
+    A grid of more than `MOST_CELLS` cells is pooled: a drawn cell is the largest in size of a block, and the caption says so.
+    """
+    grid, pooled = _pooled(grid)
+    caption += pooled
     finite = grid.values[np.isfinite(grid.values)]
     most = limit or float(np.abs(finite).max(initial=0.0)) or 1.0
     signed = bool(finite.size and finite.min() < -0.02 * most)
@@ -60,6 +67,41 @@ def heatmap(grid: Grid, caption: str, *, limit: float | None = None, title: str 
     )
     place = {"x": left, "y": TOP, "w": width, "h": height}
     return Drawn(drawn, caption, _data(grid) | place, wide=across > 380, title=title, kind="grid")
+
+
+def _pooled(grid: Grid) -> tuple[Grid, str]:
+    rows, columns = grid.values.shape
+    if rows * columns <= MOST_CELLS:
+        return grid, ""
+    across = -(-columns // MOST_SIDE)
+    down = -(-rows // max(1, MOST_CELLS // -(-columns // across)))
+    tall, wide = _starts(rows, down), _starts(columns, across)
+    values, half = (
+        np.full((len(tall), len(wide)), np.nan),
+        None if grid.half is None else np.zeros((len(tall), len(wide))),
+    )
+    for i, top in enumerate(tall):
+        for j, left in enumerate(wide):
+            block = grid.values[top : top + down, left : left + across]
+            at = np.unravel_index(np.argmax(np.where(np.isfinite(block), np.abs(block), -1.0)), block.shape)
+            values[i, j] = block[at]
+            if half is not None and grid.half is not None:
+                half[i, j] = grid.half[top + at[0], left + at[1]]
+    names = (
+        tuple(_span(labels, start, step) for start in starts)
+        for labels, starts, step in ((grid.rows, tall, down), (grid.columns, wide, across))
+    )
+    said = f" Each cell is the largest in size of {down} × {across}: all numbers are in the results file."
+    return Grid(*names, values, half, grid.row_title, grid.column_title, grid.what), said
+
+
+def _starts(count: int, step: int) -> list[int]:
+    return list(range(0, count, step))
+
+
+def _span(labels: tuple[str, ...], start: int, step: int) -> str:
+    last = labels[min(start + step, len(labels)) - 1]
+    return labels[start] if step == 1 or labels[start] == last else f"{labels[start]}–{last}"
 
 
 def _cell(count: int, least: float, most: float, room: float) -> float:

@@ -13,6 +13,8 @@ from assay.studies.report.contents import Contents
 
 WORST_BY = ("logit_diff", "score", "prob", "correct")
 SHOWN = ("correct", "top", "logit_diff", "corrupt_logit_diff", "prob")
+MOST_PROMPTS = 500
+"""A page with more rows opens slowly; all are in the run folder."""
 Piece = tuple[str, str | None]
 
 
@@ -44,6 +46,7 @@ class ShownSet:
     columns: tuple[str, ...]
     worst_by: str | None
     facts: tuple[str, ...]
+    left_out: int = 0
 
 
 def shown_prompts(contents: Contents) -> list[ShownSet]:
@@ -64,7 +67,8 @@ def _set(contents: Contents, name: str) -> ShownSet:
     about = (
         f"{len(examples)} prompts of the task {spec.task}, split {spec.split}, seed {spec.seed}, {wordings} wordings"
     )
-    return ShownSet(name, about, tuple(examples), tuple(numbers), worst_by, found.facts)
+    left_out = max(0, len(examples) - MOST_PROMPTS)
+    return ShownSet(name, about, tuple(examples[:MOST_PROMPTS]), tuple(numbers), worst_by, found.facts, left_out)
 
 
 def _numbers(results: Iterable[StepResult], n: int) -> dict[str, np.ndarray]:

@@ -36,6 +36,8 @@ addEventListener("scroll", hide, { passive: true });
 // ---- grids: a pointer or the arrow keys choose a cell
 function grid(svg, place, size, said, chosen) {
   const mark = svg.querySelector(".mark");
+  svg.setAttribute("role", "application");
+  svg.setAttribute("aria-roledescription", "figure; arrow keys choose a cell, its number is read out");
   const at = [0, 0];
   const go = (row, column, x, y) => {
     const [rows, columns] = size();
@@ -52,12 +54,14 @@ function grid(svg, place, size, said, chosen) {
     go(Math.floor((inside.y - place.y) / place.h), Math.floor((inside.x - place.x) / place.w), event.clientX, event.clientY);
   });
   svg.addEventListener("pointerleave", () => { mark.setAttribute("x", -999); hide(); });
+  svg.addEventListener("focus", () => { if (svg.matches(":focus-visible")) go(at[0], at[1]); });
   svg.addEventListener("blur", () => { mark.setAttribute("x", -999); hide(); });
   svg.addEventListener("keydown", (event) => {
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    if (!step) return;
-    event.preventDefault();
     const [rows, columns] = size();
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -columns], End: [0, columns] }[event.key];
+    if (event.key === "Escape") { mark.setAttribute("x", -999); hide(); return; }
+    if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
     go(Math.max(0, Math.min(rows - 1, at[0] + step[0])), Math.max(0, Math.min(columns - 1, at[1] + step[1])));
   });
 }
@@ -146,6 +150,30 @@ document.querySelectorAll(".filter").forEach((label) => {
     rows.forEach((row) => { row.hidden = !row.textContent.toLowerCase().includes(wanted); });
   });
 });
+
+// ---- what scrolls sideways or down is reached by the keyboard, and has a name
+function reachable() {
+  document.querySelectorAll(".scroll").forEach((box) => {
+    const over = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+    if (!over) { box.removeAttribute("tabindex"); box.removeAttribute("role"); return; }
+    box.tabIndex = 0;
+    box.setAttribute("role", "region");
+    const named = box.querySelector("caption, [aria-label]");
+    box.setAttribute("aria-label", "Scrolls: " + (named ? (named.getAttribute("aria-label") || named.textContent.trim()).slice(0, 80) : "table"));
+  });
+}
+addEventListener("resize", reachable);
+document.addEventListener("toggle", reachable, true);
+reachable();
+
+// ---- the section that is read is marked in the bar
+const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
+const reading = new IntersectionObserver((seen) => seen.forEach((each) => {
+  if (!each.isIntersecting) return;
+  links.forEach((link) => link.removeAttribute("aria-current"));
+  links.get(each.target.id)?.setAttribute("aria-current", "true");
+}), { rootMargin: "-20% 0px -70% 0px" });
+document.querySelectorAll("main > section").forEach((section) => reading.observe(section));
 
 // ---- what is linked to is open, and everything is open on paper
 function reveal() {

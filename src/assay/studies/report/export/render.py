@@ -19,6 +19,7 @@ PIXEL = 1 / 96
 """Inches."""
 POINTS = 0.75
 """Points in a pixel."""
+_SETTINGS = {"pdf.fonttype": 42, "font.family": "DejaVu Sans", "lines.scale_dashes": False}
 SHARP = 192
 """Dots per inch of a PNG: two for each pixel."""
 
@@ -32,7 +33,7 @@ def rendered(picture: Markup, form: Literal["pdf", "png"]) -> bytes:
     matplotlib = need("matplotlib", extra="paper", why="writing figures as PDF or PNG")
     figures = need("matplotlib.figure", extra="paper", why="writing figures as PDF or PNG")
     content = io.BytesIO()
-    with matplotlib.rc_context({"pdf.fonttype": 42, "font.family": "DejaVu Sans"}), warnings.catch_warnings():
+    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         drawn = _figure(shapes_of(picture), figures)
         metadata: dict[str, Any] = (
