@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import pytest
+from tests.studies.replicas import Place, finished
 
 from assay.core import registry
 from assay.core.protocols import Scores
@@ -79,7 +80,10 @@ class Prompts:
         return f"sha256:{self.n}-{self.seed}"
 
     def to_jsonl(self, path: Path) -> Path:
-        lines = [{"clean": f"prompt {i}", "corrupt": f"other {i}", "template": f"t{i % 2}"} for i in range(self.n)]
+        mark = f" of {self.seed}" if self.seed else ""
+        lines = [
+            {"clean": f"prompt {i}{mark}", "corrupt": f"other {i}", "template": f"t{i % 2}"} for i in range(self.n)
+        ]
         path.write_text("\n".join(json.dumps(line) for line in lines))
         return path
 
@@ -110,3 +114,9 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
         return Scores.over_examples(scores.components, 2 * scores.per_example, "size")
 
     return made
+
+
+@pytest.fixture(scope="session")
+def replica(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A finished run of a real, small model, and its bundle."""
+    return finished(tmp_path_factory.mktemp("replica"))

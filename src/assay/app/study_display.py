@@ -44,7 +44,8 @@ class Bars:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.progress.stop()
+        if self.console.is_terminal:  # stopping what was not started prints an empty line
+            self.progress.stop()
         if isinstance(error, KeyboardInterrupt):
             self.console.print("Stopped. Finished steps are kept: the same command goes on from here.")
 

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
 from typing import Any
 
@@ -27,6 +28,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
 def distributions() -> dict[str, str]:
     """The exact version of every installed package that assay, or a package with methods for it, asks for, by any way.
 
@@ -52,7 +54,7 @@ def environment() -> dict[str, Any]:
     """Versions and machine."""
     return {
         "versions": versions(),
-        "distributions": distributions(),
+        "distributions": dict(distributions()),
         "system": platform.system(),
         "machine": platform.machine(),
         "vectors": torch.backends.cpu.get_cpu_capability(),

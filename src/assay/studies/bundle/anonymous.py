@@ -24,6 +24,7 @@ from assay.studies.anonymity.check import check_files
 from assay.studies.anonymity.names import Names
 from assay.studies.anonymity.strip import strip
 from assay.studies.bundle.collect import described, files_of
+from assay.studies.report import FILE as REPORT
 from assay.studies.report import write_report
 from assay.studies.report.contents import read_contents
 
@@ -37,7 +38,7 @@ def anonymised(files: Mapping[str, bytes], names: Names, allowed: Allowed | None
         StudyError: something identifies and can't be taken out.
     """
     before = json.loads(files["plan.json"])["plans"][-1]["hash"]
-    texts = {name: content for name, content in files.items() if not name.startswith((*UNTOUCHED, "figures/"))}
+    texts = {name: content for name, content in files.items() if not name.startswith((*UNTOUCHED, "figures/", REPORT))}
     texts |= {"plan.json": _without_commits(texts["plan.json"])}
     stripped = strip(texts, names, allowed=allowed).files
     if set(stripped) != set(texts):
@@ -98,7 +99,9 @@ def _rehashed(files: Mapping[str, bytes]) -> dict[str, bytes]:
 def _prove(files: Mapping[str, bytes], names: Names, allowed: Allowed | None) -> None:
     report: Any = check_files(files, names, allowed=allowed)
     if not report.clean:
-        first = report.findings[0]
+        first = min(
+            report.findings, key=lambda each: not each.file.startswith(UNTOUCHED)
+        )  # the report only repeats them
         more = f", and {len(report.findings) - 1} more" if len(report.findings) > 1 else ""
         raise StudyError(
             f"{first.file} would still tell who the authors are ({first.kind} '{first.text}', {first.place or 'its name'}"
