@@ -30,6 +30,7 @@ from assay.circuits.edge_attribution import eap, eap_ig
 from assay.circuits.edge_mask import edge_mask
 from assay.circuits.edge_patching import edge_patching
 from assay.circuits.effects import mediated_effects, pairwise_interactions, self_repair, shapley_values
+from assay.circuits.estimate_error import estimate_error
 from assay.circuits.evaluation import (
     circuit_completeness,
     circuit_curves,
@@ -50,6 +51,7 @@ from assay.circuits.path_patching import path_patching
 from assay.circuits.roles import head_roles
 from assay.circuits.running import run_circuits
 from assay.circuits.set_ablation import ablate_set
+from assay.circuits.smallest import judge_circuit, smallest_circuit
 from assay.circuits.weights import head_weight_norms
 
 __all__ = [
@@ -80,6 +82,7 @@ __all__ = [
     "edge_baseline",
     "edge_mask",
     "edge_patching",
+    "estimate_error",
     "evaluate_circuit",
     "feature_alignment",
     "gradient_norms",
@@ -89,6 +92,7 @@ __all__ = [
     "illusion_checks",
     "information_flow",
     "interchange",
+    "judge_circuit",
     "keep_heads",
     "keep_set",
     "mediated_effects",
@@ -108,6 +112,7 @@ __all__ = [
     "scores_agreement",
     "self_repair",
     "shapley_values",
+    "smallest_circuit",
     "smallest_heads",
     "stability_of",
     "task_accuracy",

@@ -55,7 +55,7 @@ def evaluate_circuit(
     `recovered_in` (template) of the found circuit.
     """
     own, measure = on_model(model, circuit), as_metric(metric)
-    masks = [own.mask, *_random(own, random_circuits, np.random.default_rng(seed))]
+    masks = [own.mask, *random_like(own, random_circuits, np.random.default_rng(seed))]
     runs, place = run_each(model, pairs, masks, graph=own.graph, ablation=ablation, metric=measure)
     sign, names = sign_of(measure), ["found", *(f"random {i}" for i in range(random_circuits))]
     kept, whole, empty = sign * runs["kept"][place], sign * runs.whole["kept"], sign * runs.empty["kept"]
@@ -95,7 +95,7 @@ def on_model(model: Model, circuit: Circuit) -> Circuit:
     return circuit.on(Graph.of(model, grouped=any(".KV" in name for name in circuit.graph.receivers)))
 
 
-def _random(circuit: Circuit, count: int, rng: np.random.Generator) -> list[Mask]:
+def random_like(circuit: Circuit, count: int, rng: np.random.Generator) -> list[Mask]:
     """Random circuits of as many edges that hang together: edges in random order until enough are left after pruning."""
     graph, places = circuit.graph, np.flatnonzero(circuit.graph.allowed)
     found = []

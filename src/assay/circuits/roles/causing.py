@@ -45,8 +45,9 @@ def direct_effects(
     scale: tuple[Edit, ...] = () if model.why_not(SCALE) else (edit.freeze(SCALE, source="clean"),)
     gone = tuple(made.replaced.edit(part.sites[0], **part.where) for part in without)
     base = Run(input="clean", edits=(*gone, *scale))
-    held = tuple(holding(model, BASE if without else "clean", set(), True))
-    sender = Run(input="clean", edits=(*held, made.replaced.edit("z"), *scale))
+    last = {"pos": -1} if made.metric.pos == -1 else {}  # all else being held, no other position reaches the last one
+    held = [each.model_copy(update=last) for each in holding(model, BASE if without else "clean", set(), True)]
+    sender = Run(input="clean", edits=(*held, made.replaced.edit("z", **last), *scale))
     runs = {**made.replaced.runs, **({BASE: base} if without else {}), "sender": sender}
     metrics = reading(made.metric, sender="sender", base=BASE if without else "clean")
     rows: dict[str, HeadExample] = {}
@@ -90,14 +91,16 @@ def inhibition(
     last = max(part.layer for part in movers)
     runs = {
         **made.replaced.runs,
-        "sender": Run(input="clean", edits=(*held, made.replaced.edit("z"))),
+        "sender": Run(
+            input="clean", edits=(*held, made.replaced.edit("z", pos=-1))
+        ),  # all that the last queries can read
         "path": Run(input="clean", edits=tuple(reads(queries)), captures=kept),
     }
     own, other = (_difference(_unchanged(model, made, side, kept), places) for side in ("clean", "corrupt"))
     rows = {part.name: np.zeros(len(own)) for part in heads}
     for group in grids([part for part in heads if part.layer < last]):
         experiment = Experiment(
-            inputs=dict(made.replaced.inputs), runs=runs, metrics=reading(made.metric, path="path"), main="path",
+            inputs=dict(made.replaced.inputs), runs=runs, main="path",
             sweep=_over(group),
         )  # fmt: skip
         changed = _difference(model.measure(experiment, engine="scheduled"), places)

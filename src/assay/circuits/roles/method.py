@@ -78,6 +78,7 @@ def head_roles(
         str | None, "named position that name movers attend to; nothing: where the answer's token stands"
     ] = None,
     tests: Annotated[RoleTests, "thresholds, and how the tests are made"] = DEFAULT,
+    layers: Annotated[tuple[int, ...] | None, "which layers' heads are tested; nothing means all"] = None,
     seed: Annotated[int, "of the random tokens and the bootstrap"] = 0,
 ) -> Result:
     """Which roles each head has.
@@ -86,7 +87,7 @@ def head_roles(
     (test, head); `has` (role, head); `count` (role). Effects are shares of the mean difference between clean and
     counterfactual prompts.
     """
-    heads = parts_of(model, "head")
+    heads = parts_of(model, "head", layers)
     made = intervene(model, pairs, heads, ablation=as_ablation(ablation), direction="noise", metric=as_metric(metric))
     asked = _Asked(model, pairs, heads, made, tests, repeated_at=repeated_at, source=source, seed=seed)
     found = asked.looking()

@@ -26,6 +26,8 @@ from assay.engine.model import Model
 from assay.experiments import capture
 from assay.models.taps import Direct, HeadOut, output_weight
 
+HEADS = 16
+"""Heads whose logits are in memory together: the unembedding is read once for all of them."""
 SITES = ("v", "z", "head_out", "attn_out")
 
 
@@ -47,10 +49,12 @@ def copied(
         own = torch.tensor([answers[row] for row in rows])
         other = torch.tensor([_another(answers, row) for row in rows])
         layers = {n: Layer(model, run, n) for n in {n for n, _ in heads}}
-        for place, (layer, head) in enumerate(heads):
-            logits = say(_moved(layers[layer], head, here))
+        for start in range(0, len(heads), HEADS):
+            some = heads[start : start + HEADS]
+            logits = say(torch.cat([_moved(layers[layer], head, here) for layer, head in some]))
             for k, (wanted, sign) in enumerate([(own, 1), (other, 1), (own, -1), (other, -1)]):
-                found[k, place, rows] = _among(sign * logits, wanted, within)
+                among = _among(sign * logits, wanted.repeat(len(some)), within)
+                found[k, start : start + len(some), rows] = among.reshape(len(some), len(rows)).T
     return (found[0], found[1]), (found[2], found[3])
 
 
