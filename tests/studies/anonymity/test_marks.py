@@ -54,7 +54,8 @@ def test_told(kind: str, text: str) -> None:
 
 
 NOT_TOLD = [
-    "We use the tuned lens (https://github.com/other/lens)", "our experiments with https://github.com/other/lens", "@mark: x", "hotel 123 4567 890",
+    "We use the tuned lens (https://github.com/other/lens)", "our experiments with https://github.com/other/lens",
+    "@mark: x", "hotel 123 4567 890",
     "user@example.com", "noreply@github.com", "git@github.com:huggingface/transformers.git", "a@b", "x @ y",
     "@property", "anonymous@x.edu",
     "1234-5678-9012-3456", "0000-0000-0000-0000", "/home/user/x", "/home/runner/work", "/Users/Shared",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tests.studies.anonymity.leaks import NAMES, zipped
 from assay.studies.anonymity.check import check_files, check_path
 from assay.studies.anonymity.finding import Report
 from assay.studies.anonymity.names import parse_names
+from assay.studies.anonymity.piece import Limits
+from assay.studies.anonymity.readers.pack import read_pack
 
 PEOPLE = parse_names(NAMES.splitlines())
 
@@ -82,6 +85,28 @@ def test_planted_in_history(repo: Path, packed: bool) -> None:
     assert any("run.py" in each.file for each in report.findings if each.kind == "home path"), (
         "the file of an old version"
     )
+
+
+def test_packs_give_what_git_gives(repo: Path) -> None:
+    """Every object, with differences of differences, far offsets and copies of 64 KB, against git itself."""
+    chance = random.Random(0)
+    lines = [f"{chance.random()} line {i}" for i in range(9000)]
+    for i in range(6):
+        lines[chance.randrange(len(lines))] = f"changed {i}"
+        (repo / "large.txt").write_text("\n".join(lines))
+        (repo / f"other{i}.txt").write_text(f"{i}\n" * 300)
+        commit(repo, f"step {i}")
+    git(repo, "gc", "-q", "--aggressive", "--prune=now")
+    (pack,) = (repo / ".git").rglob("*.pack")
+    unread: list[str] = []
+    ours = {each.sha: (each.kind, len(each.data)) for each in read_pack(pack.read_bytes(), Limits(), unread)}
+    theirs = {
+        sha: (kind, int(size))
+        for sha, kind, size in map(
+            str.split, git(repo, "cat-file", "--batch-all-objects", "--batch-check").splitlines()
+        )
+    }
+    assert ours == theirs and unread == [] and len(ours) > 20
 
 
 def test_settings_can_not_run_anything(repo: Path, tmp_path: Path) -> None:

@@ -122,14 +122,14 @@ def test_a_figure_that_draws_itself_ends(tmp_path: Path) -> None:
 
 
 def test_type_3_fonts_bring_their_own_units(tmp_path: Path) -> None:
-    """A font whose letters are drawn in a box of 20 units, with a matrix of 0.05: its em is 1."""
+    """A font whose letters are drawn in a box of 40 units, with a matrix of 0.05: its em is 2."""
     made = Pdf()
     font = made.add(
-        "<< /Type /Font /Subtype /Type3 /FontBBox [0 0 20 20] /FontMatrix [0.05 0 0 0.05 0 0] /CharProcs << >> "
+        "<< /Type /Font /Subtype /Type3 /FontBBox [0 0 40 40] /FontMatrix [0.05 0 0 0.05 0 0] /CharProcs << >> "
         "/Encoding << /Differences [] >> /FirstChar 0 /LastChar 0 /Widths [1] >>"
     )
     made.page(
-        "BT /F1 10 Tf 72 700 Td (Text) Tj /F3 10 Tf 0 -300 Td (large letters) Tj /F3 4 Tf 0 -300 Td (small letters) "
+        "BT /F1 10 Tf 72 700 Td (Text) Tj /F3 4 Tf 0 -300 Td (large letters) Tj /F3 2 Tf 0 -300 Td (small letters) "
         "Tj ET"
     )
     made.objects[made.pages[0] - 1] = made.objects[made.pages[0] - 1].replace(

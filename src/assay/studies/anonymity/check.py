@@ -4,7 +4,7 @@ Valid for everything that can be read as text, and for the formats in `readers`;
 Nothing that is found is run: repositories are read as files, without git; archives are unpacked in memory, within
 `Limits`; symbolic links are not followed.
 
-Cost: linear in the bytes; about a second for a megabyte of text, PDFs a tenth of a second for a page.
+Cost: linear in the bytes; about two seconds for a megabyte of text, half a second for a page of a PDF.
 """
 
 from __future__ import annotations

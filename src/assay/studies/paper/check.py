@@ -3,7 +3,7 @@
 Main text is what stands before the references or the appendix, whichever comes first; a page that is partly main text
 counts whole. Valid for papers with their text as text; a scan is refused.
 
-Cost: about 0.2 seconds for each page.
+Cost: about half a second for each page.
 """
 
 from __future__ import annotations
