@@ -3,7 +3,7 @@
 All objects are walked, those too that no page uses: authors in /Info, notes and their writers, links, form fields, paths
 that TeX leaves (/PTEX.FileName), texts for screen readers. A file that was saved again still holds its earlier versions.
 
-Cost: about half a second for each page, most of it text extraction. Letters in scanned pictures, or drawn as outlines, are not seen.
+Cost: about half a second for each page. Letters in scanned pictures, or drawn as outlines, are not seen.
 """
 
 from __future__ import annotations
