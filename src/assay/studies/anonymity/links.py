@@ -88,9 +88,7 @@ _OURS = re.compile(
 _THEIRS = re.compile(
     r"\b(?:their|his|her|official|original|authors'|publicly released by|from|by)\b[^.!?]{0,60}$", re.I | re.S
 )
-_OURS_AFTER = re.compile(
-    r"\S*\s*(?:\(ours\)|(?:is|are) (?:our|ours)\b)|[\w./-]*/(?:actions|workflows)/\S*badge", re.I
-)
+_OURS_AFTER = re.compile(r"\S*\s*(?:\(ours\)|(?:is|are) (?:our|ours)\b)|[\w./-]*/(?:actions|workflows)/\S*badge", re.I)
 _CLONE = re.compile(r"(?:git\s+(?:clone|remote\s+add\s+\w+)|docker\s+(?:pull|run|push))\s+(?:-\S+\s+)*\S*$")
 
 
