@@ -50,7 +50,7 @@ def test_seeds_of_methods_move_too(replica: Place) -> None:
         "  kept: {method: random_scores, data: test, settings: {granularity: head, seed: 3}}\nhypotheses:",
     )
     study = parse_study(text + "matrix: {seeds: [0, 2]}\n")
-    seeds = [each.study.steps["kept"].settings["seed"] for each in combinations(study)]
+    seeds = [each.study.steps["luck"].settings["seed"] for each in combinations(study)]
     assert seeds == [3, 5]
     assert [each.study.steps["heads"].settings for each in combinations(study)] == [{"direction": "denoise"}] * 2
 
