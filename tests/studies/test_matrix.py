@@ -45,11 +45,8 @@ def test_every_combination(lab: Lab) -> None:
 
 
 def test_seeds_of_methods_move_too(replica: Place) -> None:
-    text = SHORT.replace(
-        "hypotheses:",
-        "  kept: {method: random_scores, data: test, settings: {granularity: head, seed: 3}}\nhypotheses:",
-    )
-    study = parse_study(text + "matrix: {seeds: [0, 2]}\n")
+    step = "  luck: {method: random_scores, data: test, settings: {granularity: head, seed: 3}}\n"
+    study = parse_study(SHORT.replace("hypotheses:", f"{step}hypotheses:") + "matrix: {seeds: [0, 2]}\n")
     seeds = [each.study.steps["luck"].settings["seed"] for each in combinations(study)]
     assert seeds == [3, 5]
     assert [each.study.steps["heads"].settings for each in combinations(study)] == [{"direction": "denoise"}] * 2
