@@ -121,6 +121,17 @@ def test_a_ranking_by_weights_has_seen_no_examples() -> None:
     assert "selection" not in rules(study(quantity=KEPT, prediction=">= 0.5", spread=0.3, steps=steps))
 
 
+def test_two_scores_of_the_same_examples_may_be_compared() -> None:
+    """Numbers that are there are set side by side: nothing is chosen and then judged."""
+    steps = {
+        "exact": {"method": "patch_heads", "data": "test", "settings": {"direction": "noise"}},
+        "weights": {"method": "head_weight_norms", "data": "test"},
+        "error": {"method": "estimate_error", "data": "test", "needs": {"approximate": "weights", "exact": "exact"}},
+    }
+    quantity = {"step": "error", "variable": "spearman", "coords": {"bound": "low"}}
+    assert "selection" not in rules(study(quantity=quantity, prediction=">= 0.5", spread=0.3, steps=steps))
+
+
 def test_the_power_is_that_of_the_verdict() -> None:
     """Of 4000 simulated studies of 100 prompts with truth .8, Wilson's interval lies above .7 in 62 %: sd of that .008."""
     simulate, decide = simulation(study().hypotheses[0], 0.95)

@@ -13,6 +13,8 @@ def chosen_on_what_is_judged(study: Study) -> Findings:
     for hypothesis in study.hypotheses:
         seen: set[tuple[str, str]] = set()
         for selector in selectors(hypothesis.quantity):
+            if not _looks(study, selector.step):
+                continue  # it compares numbers that are there; nothing is judged on prompts
             for earlier in _ancestors(study, selector.step):
                 pair = (selector.step, earlier)
                 if pair in seen or not _overlap(study, *pair):
