@@ -158,8 +158,10 @@ function reachable() {
     if (!over) { box.removeAttribute("tabindex"); box.removeAttribute("role"); return; }
     box.tabIndex = 0;
     box.setAttribute("role", "region");
-    const named = box.querySelector("caption, [aria-label]");
-    box.setAttribute("aria-label", "Scrolls: " + (named ? (named.getAttribute("aria-label") || named.textContent.trim()).slice(0, 80) : "table"));
+    const named = box.querySelector("caption, [aria-label]"), place = box.closest("article, details, section");
+    const title = place && place.querySelector("h3, summary, h2");
+    const said = [named && (named.getAttribute("aria-label") || named.textContent), title && title.textContent];
+    box.setAttribute("aria-label", "Scrolls: " + said.filter(Boolean).map((text) => text.trim().replace(/\s+/g, " ").slice(0, 90)).join(", "));
   });
 }
 addEventListener("resize", reachable);

@@ -49,7 +49,7 @@ def _entry(cited: str) -> str:
     fields = {name: escape(value) for name, value in stored.items() if name != "key"}
     fields["title"] = f"{{{fields['title']}}}"
     if "author" in fields:  # an accent in braces of its own, so that BibTeX takes it for one letter of the name
-        fields["author"] = re.sub(r"(\\[`'^~\"=.vuHck])\{(\\?\w)\}", r"{\1\2}", fields["author"])
+        fields["author"] = re.sub(r"(\\[`'^~\"=.vuHck]\{\\?\w\})", r"{\1}", fields["author"])
     if match := _ARXIV.match(cited):
         fields |= {"eprint": match[1], "archiveprefix": "arXiv"}
         fields.setdefault("note", f"arXiv:{match[1]}")
