@@ -84,11 +84,12 @@ def claims(
       assay study claims notes.md
     """
     from assay.app.study_display import show_findings
+    from assay.studies.lint import Finding
     from assay.studies.lint.claims import claims_in_file
     from assay.studies.report.contents import read_contents
 
     contents = None if run is None else read_contents(run)
-    found = []
+    found: list[Finding] = []
     for path in files:
         if contents is None:
             findings = claims_in_file(path)

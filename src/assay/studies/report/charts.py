@@ -94,8 +94,9 @@ def points(rows: Sequence[tuple[str, float, float, float, int]], caption: str, t
         parts.append(tag("g", *drawn, class_=f"k{colour}"))
     parts.append(label((left + across.stop) / 2, height - 8, titles[0], class_="axis"))
     drawn_all = picture(*parts, width=across.stop + RIGHT, height=height, label=f"{titles[0]} of {len(rows)} sets.")
-    names, values, starts, stops = ([row[i] for row in rows] for i in range(4))
-    kept = Numbers("points", titles[0], "").with_series("", names, values, low=starts, high=stops)
+    ends = ([row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows])
+    empty = Numbers("points", titles[0], "")
+    kept = empty.with_series("", [row[0] for row in rows], ends[0], low=ends[1], high=ends[2])
     return Drawn(drawn_all, caption, title=titles[1], numbers=kept)
 
 

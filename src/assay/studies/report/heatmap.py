@@ -87,12 +87,10 @@ def _pooled(grid: Grid) -> tuple[Grid, str]:
             values[i, j] = block[at]
             if half is not None and grid.half is not None:
                 half[i, j] = grid.half[top + at[0], left + at[1]]
-    names = (
-        tuple(_span(labels, start, step) for start in starts)
-        for labels, starts, step in ((grid.rows, tall, down), (grid.columns, wide, across))
-    )
+    rows_named = tuple(_span(grid.rows, start, down) for start in tall)
+    columns_named = tuple(_span(grid.columns, start, across) for start in wide)
     said = f" Each cell is the largest in size of {down} × {across}: all numbers are in the results file."
-    return Grid(*names, values, half, grid.row_title, grid.column_title, grid.what), said
+    return Grid(rows_named, columns_named, values, half, grid.row_title, grid.column_title, grid.what), said
 
 
 def _starts(count: int, step: int) -> list[int]:

@@ -89,7 +89,8 @@ def circuits(data: xr.Dataset) -> list[Drawn]:
     values = data["recovered"].transpose("circuit", "bound").sel(bound=["value", "low", "high"]).values
     names = [str(name) for name in data["circuit"].values]
     rows = [
-        (name, *map(float, row), 2 if name.startswith("random") else 0) for name, row in zip(names, values, strict=True)
+        (name, float(row[0]), float(row[1]), float(row[2]), 2 if name.startswith("random") else 0)
+        for name, row in zip(names, values, strict=True)
     ]
     order = sorted(rows, key=lambda row: (row[4], -row[1]))
     n = data.sizes.get(EXAMPLE, 0)

@@ -15,7 +15,8 @@ from assay.studies.lint.finding import Finding
 from assay.studies.quantity import selectors
 from assay.studies.report.against import Beside, beside, beside_figure
 from assay.studies.report.choose import figures
-from assay.studies.report.contents import Contents, Cost
+from assay.studies.report.contents import Contents
+from assay.studies.report.costs import Cost
 from assay.studies.report.drawn import Drawn
 from assay.studies.report.evidence import Evidence, evidence
 from assay.studies.report.limits import Group, limits

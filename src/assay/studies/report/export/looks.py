@@ -44,7 +44,7 @@ def sheet() -> tuple[Rule, ...]:
     """The rules that say something of shapes, in light."""
     text = re.sub(r"/\*.*?\*/", "", style(), flags=re.DOTALL)
     colours = dict(re.findall(r"(--[\w-]+):([^;}]+)", text.partition("}")[0]))
-    found = []
+    found: list[Rule] = []
     for selector, body in _blocks(text):
         sets = tuple((name, _resolved(value, colours)) for name, value in _pairs(body) if name in PROPERTIES)
         for i, one in enumerate(selector.split(",") if sets else ()):

@@ -47,7 +47,7 @@ def _sign(sign: str) -> str:
         return _SIGNS[sign]
     if sign in _GREEK:
         return rf"$\{_GREEK[sign]}$"
-    base, *marks = unicodedata.normalize("NFD", sign)
+    base, *marks = list(unicodedata.normalize("NFD", sign))
     if marks and base.isascii() and base.isalpha() and all(mark in _ACCENTS for mark in marks):
         letter = rf"\{base}" if base in "ij" and any(_ACCENTS[mark] not in "ckH" for mark in marks) else base
         for mark in marks:
