@@ -74,7 +74,7 @@ def path_patching(
     parts = _senders(model, senders)
     readers = _receivers(model, receivers)
     made = intervene(model, pairs, parts, ablation=as_ablation(ablation), direction=direction, metric=as_metric(metric))
-    held = list(holding(model, made.base, set(_mediators(model, mediators)), freeze_mlps))
+    held = list(holding(model, made.base, set(_mediators(model, mediators)), freeze_mlps=freeze_mlps))
     rows: dict[str, np.ndarray] = {}
     engines: list[str] = []
     found = None
@@ -122,7 +122,7 @@ def reads(receivers: Sequence[Part]) -> Iterator[Edit]:
         yield edit.patch(site, source="sender", **part.where)  # type: ignore[arg-type]
 
 
-def holding(model: Model, base: str, mediators: set[str], freeze_mlps: bool) -> Iterator[Edit]:
+def holding(model: Model, base: str, mediators: set[str], *, freeze_mlps: bool) -> Iterator[Edit]:
     """Edits that hold all that writes to the residual stream, but for mediators. Before the sender they change nothing."""
     for layer in range(model.n_layers):
         z = f"L{layer}.z"

@@ -46,7 +46,9 @@ def direct_effects(
     gone = tuple(made.replaced.edit(part.sites[0], **part.where) for part in without)
     base = Run(input="clean", edits=(*gone, *scale))
     last = {"pos": -1} if made.metric.pos == -1 else {}  # all else being held, no other position reaches the last one
-    held = [each.model_copy(update=last) for each in holding(model, BASE if without else "clean", set(), True)]
+    held = [
+        each.model_copy(update=last) for each in holding(model, BASE if without else "clean", set(), freeze_mlps=True)
+    ]
     sender = Run(input="clean", edits=(*held, made.replaced.edit("z", **last), *scale))
     runs = {**made.replaced.runs, **({BASE: base} if without else {}), "sender": sender}
     metrics = reading(made.metric, sender="sender", base=BASE if without else "clean")
@@ -82,7 +84,7 @@ def inhibition(
     In shares of the mean difference between clean and counterfactual prompts; heads that are not before all movers' layers
     reach only the later ones.
     """
-    held = tuple(holding(model, "clean", set(), freeze_mlps))
+    held = tuple(holding(model, "clean", set(), freeze_mlps=freeze_mlps))
     queries = parts_named(model, [f"{part.name}.q" for part in movers])
     kept = tuple(
         capture.site(f"L{n}.pattern", pos=-1, head=[p.index or 0 for p in movers if p.layer == n])
