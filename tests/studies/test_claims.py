@@ -23,7 +23,7 @@ STRONG = [
     ("Its behaviour is human-like.", "mind", "human-like"),
     ("This proves that heads copy names.", "certain", "proves"),
     ("The answer is always right.", "certain", "always"),
-    ("It works on every prompt.", "certain", "every prompt"),
+    ("It works on every prompt.", "certain", "on every prompt"),
     ("Head L5.H1 causes the answer.", "cause", "causes"),
     ("These heads are needed.", "cause", "are needed"),
     ("We found the circuit for greater-than.", "unique", "the circuit"),
@@ -42,6 +42,8 @@ WEAK = [
     "Everyone knows that results depend on the seed.",
     "We control for length and make no use of labels.",
     "Patching L5.H1 moves the logit difference by 0.8 [0.7, 0.9].",
+    "The circuit that was chosen on other prompts recovers 0.8.",
+    "The subject is the last token of every prompt.",
     "A circuit of 26 heads keeps 0.8 of the behaviour.",
 ]
 

@@ -76,6 +76,7 @@ def test_nothing_is_said_of_a_sound_study() -> None:
         ("telling", "error", {"prediction": "> 1"}),
         ("telling", "error", {"baselines": [{"name": "itself", "quantity": {"step": "accuracy", "variable": "correct"}}]}),
         ("baseline", "warning", {"baselines": None}),
+        ("words", "warning", {"statement": "The model always knows the answer."}),
         ("extreme", "warning", {"quantity": {"step": "lens", "variable": "correct", "over": "max"}}),
         ("split", "warning", {"data": {"test": {"task": "ioi", "split": "validation", "n": 400}}}),
         ("size", "warning", {"data": {"test": {"task": "ioi", "split": "test", "n": 20}}}),

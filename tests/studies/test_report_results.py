@@ -126,3 +126,17 @@ def test_estimates_are_held_against_exact_scores_of_the_same_data() -> None:
     assert figure.picture.count("<circle") == 20
     assert estimates_against_exact("exact", steps) == []
     assert estimates_against_exact("norms", steps) == []
+
+
+def test_a_stored_error_is_shown_part_by_part_and_with_its_intervals() -> None:
+    ends = [0.9, 0.8, 0.95]
+    data = xr.Dataset(
+        {"r_squared": ("bound", ends), "spearman": ("bound", ends), "approximate": ("component", [1.0, 2.0, -1.0]),
+         "exact": ("component", [1.5, 1.0, -2.0])},
+        coords={"bound": ["value", "low", "high"], "component": ["a", "b", "c"]},
+    )  # fmt: skip
+    scatter, numbers = figures(result(data))
+    assert scatter.numbers is not None and numbers.numbers is not None
+    assert (scatter.numbers.tracks[0].x, scatter.numbers.tracks[0].y) == ((1.5, 1.0, -2.0), (1.0, 2.0, -1.0))
+    assert numbers.numbers.tracks[0].x == ("R²", "spearman")
+    assert numbers.numbers.tracks[0].low == (0.8, 0.8)

@@ -7,6 +7,7 @@ from assay.studies.lint.finding import Finding, Findings
 from assay.studies.lint.selection import chosen_on_what_is_judged, extremes_chosen_on_what_is_judged
 from assay.studies.lint.size import too_few_examples
 from assay.studies.lint.telling import baselines_of_itself, predictions_that_cannot_fail, same_number_twice
+from assay.studies.lint.words import words_too_strong
 from assay.studies.plan import content_of
 from assay.studies.quantity import selectors
 from assay.studies.schema import Study
@@ -79,4 +80,5 @@ CHECKS = (
     judged_elsewhere,
     same_number_twice,
     too_few_examples,
+    words_too_strong,
 )

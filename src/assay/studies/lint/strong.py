@@ -41,12 +41,12 @@ PATTERNS: dict[Kind, re.Pattern[str]] = {
     "certain": re.compile(
         r"\b(?P<word>prov(?:e|es|ed|en|ing)|proof (?:that|of)|always|never|definitely|certainly|undoubtedly|unquestionably"
         r"|without (?:a )?doubt|clearly|obviously|evidently|conclusive(?:ly)?|guarantee[sd]?|undeniabl[ey]|in all cases"
-        r"|(?:all|every|any) (?:prompts?|inputs?|sentences?|examples?|wordings?))\b",
+        r"|(?:on|for|in|across) (?:all|every|any) (?:prompts?|inputs?|sentences?|examples?|wordings?))\b",
         re.IGNORECASE,
     ),
     "unique": re.compile(
         r"\b(?P<word>the (?:full |complete |entire |whole |true |real |actual )?(?:circuit|mechanism|algorithm)"
-        r"(?=\s+(?:for|of|behind|by which|that|which|responsible|underlying))"
+        r"(?=\s+(?:for|of|behind|by which|that(?! (?:was|were|is|we|had)\b)|responsible|underlying))"
         r"|the only\b|the (?:\w+ )?(?:neuron|feature|head|direction|subspace)"
         r"(?=\s+(?:for|that (?:represents?|encodes?|stores?|detects?|computes?)|responsible))"
         r"|fully (?:explains?|accounts? for))",

@@ -4,6 +4,7 @@ iia by layer × position         a heatmap for each variable of the causal model
 total, direct, indirect …       effects of each node side by side, with intervals
 recovered by circuit            the circuit found beside random ones
 jaccard beside chance           agreement by size, or pair by pair
+    approximate beside exact        a point for each part (`scatter`)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from assay.studies.report.charts import bars, lines, points
 from assay.studies.report.drawn import Drawn
 from assay.studies.report.heatmap import Grid, heatmap
 from assay.studies.report.means import EXAMPLE, means
+from assay.studies.report.scatter import stored_error
 
 EFFECTS = ("total", "direct", "indirect", "interaction")
 BASELINES = ("chance", "random", "untrained", "does_task")
@@ -124,4 +126,4 @@ def _named(axis: str) -> str:
     return {"pos": "position"}.get(axis, axis)
 
 
-MAKERS: tuple[Callable[[xr.Dataset], list[Drawn]], ...] = (alignments, effects, circuits, agreement)
+MAKERS: tuple[Callable[[xr.Dataset], list[Drawn]], ...] = (alignments, effects, circuits, agreement, stored_error)

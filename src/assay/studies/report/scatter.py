@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import xarray as xr
 from markupsafe import Markup
 
 from assay.core.svg import Scale, extent, label, number, picture, tag, tick
 from assay.studies.folder import StepResult
 from assay.studies.report.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, marker
+from assay.studies.report.charts import points
 from assay.studies.report.drawn import Drawn, Numbers
 from assay.studies.report.means import means
 
 FEWEST = 3
 SIDE = 350.0
 MOST = 3000
+AGREEMENT = ("r_squared", "slope", "relative_error", "spearman", "kendall")
 
 
 def estimates_against_exact(step: str, results: Mapping[str, StepResult]) -> list[Drawn]:
@@ -33,6 +36,26 @@ def estimates_against_exact(step: str, results: Mapping[str, StepResult]) -> lis
         if other.examples == mine.examples and other.card.get("intervenes") and "score" in other.data
         if (drawn := _scatter(mine, other)) is not None
     ]
+
+
+def stored_error(data: xr.Dataset) -> list[Drawn]:
+    """The figures of a result that compares an estimate with exact scores: part by part, and its numbers with intervals."""
+    if not {"approximate", "exact", "r_squared"} <= set(map(str, data.data_vars)):
+        return []
+    names = [str(name) for name in data["component"].values]
+    x, y = data["exact"].values.astype(float), data["approximate"].values.astype(float)
+    titles = ("exact", "estimate")
+    which = f"Each point is one of {len(names)} components"
+    caption = f"{which}: its estimate (up) against its exact score (across); dashed: equality."
+    kept = Numbers("scatter", *titles).with_series("", x, y, labels=names)
+    drawn = Drawn(_picture(names, x, y, titles), caption, title="Part by part", numbers=kept)
+    rows = []
+    for name in AGREEMENT:
+        if name in data and data[name].dims == ("bound",):
+            value, low, high = data[name].sel(bound=["value", "low", "high"]).values.astype(float)
+            rows.append((name.replace("_", " ").replace("r squared", "R²"), float(value), float(low), float(high), 0))
+    said = "How well the estimate agrees with exact scores. Intervals: 95 %, bootstrap over components."
+    return [drawn, *([points(rows, said, ("agreement", "Agreement"))] if rows else [])]
 
 
 def _is_estimate(result: StepResult) -> bool:
@@ -82,12 +105,12 @@ def _picture(names: list[str], x: np.ndarray, y: np.ndarray, titles: tuple[str, 
     up = Scale(*extent(y.tolist(), with_zero=True), HEIGHT - BOTTOM, TOP)
     parts = [*_frame(across, up, titles), _equality(across, up)]
     shown = np.argsort(-np.abs(x) - np.abs(y), kind="stable")[:MOST].tolist()
-    points = [
+    marks = [
         marker(across(float(x[i])), up(float(y[i])), "circle", size=3.0, tip=f"{names[i]}: {number(float(y[i]))} against "
                f"{number(float(x[i]))}")
         for i in shown
     ]  # fmt: skip
-    parts.append(tag("g", *points, class_="k0 cloud"))
+    parts.append(tag("g", *marks, class_="k0 cloud"))
     said = f"{titles[1]} against {titles[0]}: {len(names)} components."
     return picture(*parts, width=LEFT + SIDE + RIGHT, height=HEIGHT, label=said)
 
