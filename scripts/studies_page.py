@@ -1,8 +1,9 @@
 """Run the example studies, and write what they found into `docs/studies/examples.md`.
 
-    python scripts/studies_page.py [--runs runs] [--page docs/studies/examples.md]
+    python scripts/studies_page.py [NAME ...] [--runs runs] [--page docs/studies/examples.md]
 
-Every number on the page comes from a run folder's conclusion. A run that is there is gone on with, and nothing is done twice.
+Every number on the page comes from a run folder's conclusion. A run that is there is gone on with, and nothing is done
+twice. With names only those are run; what has not been run is said to be so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 STUDIES = ROOT / "examples" / "studies"
 
 HEAD = """\
-# Five studies, and what they found
+# Studies of the embedded model
 
 Questions about the embedded model whose answers were not known when the predictions were written. This page is made by
 `scripts/studies_page.py` from the runs' own conclusions. Run one yourself; a few minutes on two cores:
@@ -46,6 +47,11 @@ def section(name: str, study: Study, found: Conclusion) -> str:
     return "\n".join([*lines, "", "What limits it:", "", *(f"- {text}" for text in turned), *caveats, ""])
 
 
+def unrun(name: str, study: Study) -> str:
+    """A study that waits for its run."""
+    return f"## {study.title}\n\n{study.question}\n\n`examples/studies/{name}/study.yaml`. Not run yet.\n"
+
+
 def rows(judged: Judgement) -> list[str]:
     """A hypothesis' row, and one for each number beside it."""
     found = [f"| {judged.statement} | {cell(judged.prediction)} | {short(judged.number.text)} | **{judged.outcome}** |"]
@@ -67,16 +73,20 @@ def cell(text: str) -> str:
 def main() -> None:
     """Run what is not done, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="which studies to run; all if none is named")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "studies" / "examples.md")
     options = parser.parse_args()
     parts = [HEAD]
     for path in sorted(STUDIES.glob("*/study.yaml")):
-        study, folder = read_study(path), options.runs / path.parent.name
-        run_study(study, folder)
-        write_report(folder)
-        parts.append(section(path.parent.name, study, read_conclusion(folder)))
-        print(path.parent.name)
+        name, study = path.parent.name, read_study(path)
+        folder = options.runs / name
+        if not options.names or name in options.names:
+            run_study(study, folder)
+            write_report(folder)
+        done = (folder / "conclusion.json").exists()
+        parts.append(section(name, study, read_conclusion(folder)) if done else unrun(name, study))
+        print(name, "done" if done else "not run")
     options.page.write_text("\n".join(parts), encoding="utf-8")
 
 
