@@ -227,3 +227,17 @@ def test_results_are_read_as_they_were_written(replica: Place, tmp_path: Path) -
     files: dict[str, Any] = unpack(replica.bundle)
     assert files["results/heads.parquet"] == RunFolder(replica.run).result_path("heads").read_bytes()
     assert Scores.from_dataset(RunFolder(replica.run).load("heads").data).components[0] == "L0.H0"
+
+
+def test_a_plan_of_an_older_version_is_told_from_a_changed_one(replica: Place, tmp_path: Path) -> None:
+    """A field that did not exist when it was frozen has its default now."""
+    path = changed(
+        replica.bundle, tmp_path / "b.zip", lambda f: edit_plan(f, lambda c: c["analysis"].pop("control_time"))
+    )
+    files = unpack(path)
+    assert b"control_time" in files["study.yaml"]
+    text = files["study.yaml"].replace(b"  control_time: 0.0\n", b"")
+    path = changed(path, tmp_path / "c.zip", lambda f: f.update({"study.yaml": text}))
+    found = verify_bundle(path, Wanted(str(replica.model)))
+    assert found.outcome == "holds"
+    assert any("writes more into the plan: analysis.control_time" in note for note in found.notes)

@@ -74,7 +74,7 @@ def tables_agree(name: str, before: xr.DataArray, after: xr.DataArray, *, tolera
     apart = np.abs(one - other)
     most = float(np.nanmax(apart[unequal])) if np.isfinite(apart[unequal]).any() else math.inf
     finite = np.abs(one[np.isfinite(one)])
-    limit = 0.0 if before.dtype == bool else tolerance * float(finite.max(initial=0.0))
+    limit = tolerance * float(finite.max(initial=0.0))
     beyond = unequal & ~(apart <= limit)
     if not beyond.any():
         return Agreement(name, "within tolerance", *shapes, most)

@@ -16,7 +16,7 @@ from assay.core.files import write_bytes
 from assay.data.pairs import Pairs
 from assay.studies.bundle.opened import Bundle
 from assay.studies.environment import versions
-from assay.studies.plan import content_of
+from assay.studies.plan import changes, content_of
 from assay.studies.run import Run, run_study
 from assay.studies.schema import DataSpec, ModelSpec, Study
 from assay.studies.sources import Sources, load_model, make_prompts
@@ -69,7 +69,10 @@ def run_again(bundle: Bundle, folder: Path, wanted: Wanted, *, watcher: Watcher 
         )
     prompts, notes, problems = _prompts(bundle, model, same=same)
     study = contents.study.model_copy(update={"model": spec})
-    if content_of(study) == contents.plan.current.content and not (folder / "plan.json").exists():
+    unlike = changes(contents.plan.current.content, content_of(study))
+    if fresh := [place for place in unlike if not place.startswith("model.")]:
+        notes.append(f"this version of assay writes more into the plan: {', '.join(fresh[:5])}, as it is by default")
+    if not unlike and not (folder / "plan.json").exists():
         write_bytes(
             folder / "plan.json", (bundle.root / "plan.json").read_bytes()
         )  # keeps when it was frozen, and what was added
