@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from assay.core.caveats import caveats_in
 from assay.core.errors import DataError
 from assay.stats.controls import Comparison
 from assay.studies.folder import StepResult
 from assay.studies.report.charts import points
 from assay.studies.report.drawn import Drawn
 
+SHORT = {"ahead": "behind", "not told apart": "not told apart", "behind": "ahead"}
 SAID = {
-    "ahead": "behind the result",
+    "behind": "behind the result",
     "not told apart": "not told apart from the result",
-    "behind": "ahead of the result",
+    "ahead": "ahead of the result",
 }
+"""Where a control stands, in a table and in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Beside:
         return tuple(
             Row(
                 each.name.replace("_", " "), each.what, each.estimate.text_of_interval(), each.difference.text_of_interval(),
-                SAID[each.standing], each.standing == "ahead",
+                SHORT[each.standing], each.standing == "ahead",
             )
             for each in self.found.rows
         )  # fmt: skip
@@ -52,12 +55,18 @@ class Beside:
         """Those that were not made, with the reason."""
         return tuple((name.replace("_", " "), why) for name, why in self.found.skipped)
 
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What the run noted of it as caveats of the step: said by `weighed` already."""
+        return caveats_in(self.found.caveats())
+
     def weighed(self) -> list[tuple[bool, str]]:
-        """Whether each control speaks for the result, and the sentence that says it."""
-        return [
+        """Whether each control speaks for the result, and the sentence that says it; those not made speak against."""
+        missing = [(False, f"Control {name} of step {self.step} was not made: {why}.") for name, why in self.skipped]
+        return missing + [
             (
                 row.passed,
-                f"Control {row.name} of step {self.step} ({row.what}) gives {row.number}, {row.stands} "
+                f"Control {row.name} of step {self.step} ({row.what}) gives {row.number}, {SAID[row.stands]} "
                 f"(difference {row.difference}).",
             )
             for row in self.rows

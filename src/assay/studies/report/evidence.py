@@ -15,7 +15,7 @@ import numpy as np
 from assay.core.errors import StudyError
 from assay.core.svg import number as digits
 from assay.stats import Estimate
-from assay.studies.conclusion import Conclusion, Judgement, NamedNumber, Number
+from assay.studies.conclusion import Judgement, NamedNumber, Number
 from assay.studies.condition import Condition
 from assay.studies.pick import StepData, pick
 from assay.studies.quantity import Difference, Quantity, Ratio, Selector, Share, parts, selectors
@@ -39,7 +39,7 @@ def evidence(hypothesis: Hypothesis, judged: Judgement, contents: Contents) -> E
         *(_baseline(each, judged) for each in judged.baselines),
         *_controls(hypothesis, contents),
         *_wordings(hypothesis, contents.numbers),
-        *((False, text) for text in _weak(hypothesis, contents.conclusion)),
+        *((False, text) for text in _weak(hypothesis, contents)),
     ]
     return Evidence(
         tuple(text for speaks_for, text in weighed if speaks_for),
@@ -152,16 +152,18 @@ def _value(quantity: Quantity, numbers: Mapping[str, StepData]) -> float:
             return (of - zero) / (one - zero) if one != zero else float("nan")
 
 
-def _weak(hypothesis: Hypothesis, conclusion: Conclusion) -> list[str]:
-    """Limitations of the hypothesis itself, and those that its steps marked."""
+def _weak(hypothesis: Hypothesis, contents: Contents) -> list[str]:
+    """Limitations of the hypothesis itself, and those that its steps marked; controls are told of their own."""
     steps = {each.step for each in selectors(hypothesis.quantity)}
     sources = {f"hypothesis {hypothesis.id}": "", **{f"step {step}": f"Step {step}: " for step in steps}}
+    compared = [beside(contents.results.get(step)) for step in steps]
+    told = {text for each in compared if each is not None for text in each.caveats}
     return [
         sources[each.source]
         + (each.text if each.source.startswith("step") else each.text[:1].upper() + each.text[1:])
         + "."
-        for each in conclusion.limitations
-        if each.source in sources
+        for each in contents.conclusion.limitations
+        if each.source in sources and each.text not in told
     ]
 
 
