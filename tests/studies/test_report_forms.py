@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import xarray as xr
+from markupsafe import Markup
 
 from assay.core.errors import StudyError
 from assay.stats.controls import Comparison, Row
@@ -97,6 +98,12 @@ def test_shapes_have_the_pages_colours_and_places(run: Run, tmp_path: Path) -> N
     assert [shape.text for shape in shapes.shapes if shape.kind == "text"][:2] == ["large", "the other part"]
 
 
+def test_shapes_follow_their_groups() -> None:
+    moved = '<svg viewBox="0 0 9 9"><g transform="translate(3 -2)"><circle cx="1" cy="5" r="2"></circle></g></svg>'
+    (found,) = shapes_of(Markup(moved)).shapes
+    assert (found.at, found.radius) == ((4.0, 3.0), 2.0)
+
+
 def compared(standing: float) -> Comparison:
     result, other = Estimate(2.0, 1.8, 2.2, 20, "b"), Estimate(0.1, 0.0, 0.2, 20, "b")
     row = Row(
@@ -166,9 +173,10 @@ def test_a_large_result_makes_no_large_page(run: Run, tmp_path: Path) -> None:
     figure = next(each for each in shown.steps[0].figures if each.kind == "grid")
     assert "largest in size of" in figure.caption
     assert figure.data is not None
-    values = [abs(cell) for row in figure.data["values"] for cell in row]
+    values = [cell for row in figure.data["values"] for cell in row]
     assert len(values) <= 4000
-    assert max(values) == pytest.approx(float(np.abs(rows.mean(-1)).max()), rel=1e-3)  # written with 4 digits
+    ends = [float(rows.mean(-1).min()), float(rows.mean(-1).max())]
+    assert [min(values), max(values)] == pytest.approx(ends, rel=1e-3)  # written with 4 digits; neither sign is lost
 
 
 def test_headings_go_down_one_level_at_a_time_and_controls_have_names(run: Run, tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from assay.core.svg import tag
-
 
 @dataclass(frozen=True)
 class Track:
@@ -55,14 +53,3 @@ class Drawn:
     title: str = ""
     kind: str = "plain"
     numbers: Numbers | None = None
-
-
-def side_by_side(pictures: Sequence[tuple[Markup, float, float]], label: str) -> tuple[Markup, float]:
-    """Several pictures (each with its width and height) in one, from left to right; and its width."""
-    parts, x = [], 0.0
-    for inner, width, _ in pictures:
-        parts.append(tag("g", inner, transform=f"translate({x:.1f} 0)"))
-        x += width
-    height = max(each[2] for each in pictures)
-    size = {"viewBox": f"0 0 {x:.0f} {height:.0f}", "width": x, "height": height}
-    return tag("svg", *parts, role="img", aria_label=label, **size), x
