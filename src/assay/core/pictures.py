@@ -5,6 +5,9 @@
 
 A function is given the stored numbers and nothing else, and returns no picture for results that are not of its kind. It is
 registered when its module is imported, which listing methods does: packages need no entry point of their own.
+
+For PDF and PNG a picture is drawn from its shapes: rect, line, circle, polygon, polyline, path (M, L, C, Z), text, and g, which
+may be moved (`translate`). Colours are written out (#rrggbb).
 """
 
 from __future__ import annotations
