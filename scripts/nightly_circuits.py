@@ -1,4 +1,4 @@
-"""The studies under examples/circuits on the embedded model, one after another; each folder under runs/circuits is gone on with.
+"""The studies under examples/circuits on the embedded model, one after another; folders under runs/circuits are gone on with.
 
     python scripts/nightly_circuits.py [NAME …] [--small] [--out runs/circuits] [--pages]
 
@@ -58,7 +58,9 @@ def run(name: str, out: Path, *, small: bool) -> None:
     made = run_study(smaller(study) if small else study, out / (f"{name}-small" if small else name))
     for each in made.conclusion.judgements:
         print(f"  {each.id:24} {each.prediction:12} {each.number.text:36} {each.outcome}")
-    print(f"{name}: {time.perf_counter() - began:.0f} s, {time.process_time() - cpu:.0f} s of the processor", flush=True)
+    print(
+        f"{name}: {time.perf_counter() - began:.0f} s, {time.process_time() - cpu:.0f} s of the processor", flush=True
+    )
 
 
 def main() -> None:
