@@ -11,6 +11,7 @@ from assay.core.pictures import Picture, pictures, pictures_of
 
 
 def test_only_those_that_know_a_result_draw_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures_of(xr.Dataset())  # what is registered on import goes where it belongs first
     monkeypatch.setattr(module, "_DRAWERS", {})
 
     @pictures
