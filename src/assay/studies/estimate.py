@@ -43,7 +43,7 @@ def estimate_step(
     if not isinstance(model, Model):
         return Estimated(why_not="the model has no engine that explains")
     if method.card.cost.startswith("none"):
-        return Estimated(seconds=0.0, token_layers=0, bytes=0)  # it asks for no pass: there is nothing to tell beforehand
+        return Estimated(seconds=0.0, token_layers=0, bytes=0)  # it asks for no pass
     try:
         method.run(_Refusing(model.network), data, settings, **earlier)
     except _AskedError as asked:

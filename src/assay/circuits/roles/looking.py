@@ -34,7 +34,7 @@ Target = Bool[np.ndarray, "query key"]
 Seen = tuple[HeadExample, HeadExample]
 """Value and control."""
 FIRST = 3
-"""The first position from which two before is not the first token."""
+"""The first position from which two before is not the first token; shorter prompts tell nothing."""
 
 
 def repeated(tokens: Sequence[int], at: Sequence[int] | None, *, after: int) -> Target:
@@ -72,9 +72,8 @@ def looked_back(model: Model, prompts: Tokens, heads: Sequence[tuple[int, int]])
 
     def one(row: int, pattern: Tensor) -> tuple[np.ndarray, np.ndarray]:
         if pattern.shape[1] <= FIRST:
-            raise DataError(
-                f"prompts of {pattern.shape[1]} tokens are too short to tell previous-token heads: take longer ones."
-            )
+            nothing = np.full(len(heads), np.nan)
+            return nothing, nothing
         back = [
             pattern.diagonal(-distance, 1, 2)[:, FIRST - distance :].double().mean(-1).numpy() for distance in (1, 2)
         ]
