@@ -42,6 +42,11 @@ def test_an_estimate_is_the_engines(replica: Place) -> None:
     silent = estimate_step(lens, model, pairs, settings=lens.validated({}), earlier={})
     assert silent.seconds is None and "begins with a run" in str(silent.why_not)
     weights = find("head_weight_norms")
+    edges = find("edge_patching")
+    asked = edges.validated({"ablation": "counterfactual", "metric": "logit_diff", "receivers": "logits"})
+    own = estimate_step(edges, model, pairs, settings=asked, earlier={})
+    assert own.why_not == "its method begins with passes of its own, which can't be told beforehand"
+    assert model.run(pairs.clean_tokens[:1]).logits.isfinite().all()  # and it computes as before
     free = estimate_step(weights, model, pairs, settings=weights.validated({}), earlier={})
     assert free.seconds == 0, "it asks for no pass"
 

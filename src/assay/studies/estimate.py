@@ -10,11 +10,13 @@ Cost: reading the step's inputs, and about ten passes over a few tokens, once fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pydantic import BaseModel
+from torch import nn
 
 from assay.core.registry import Method
 from assay.engine.explain import Explanation
@@ -45,7 +47,8 @@ def estimate_step(
     if method.card.cost.startswith("none"):
         return Estimated(seconds=0.0, token_layers=0, bytes=0)  # it asks for no pass
     try:
-        method.run(_Refusing(model.network), data, settings, **earlier)
+        with _mute(model.native):
+            method.run(_Refusing(model.network), data, settings, **earlier)
     except _AskedError as asked:
         return asked.told
     return Estimated(seconds=0.0, token_layers=0, bytes=0)  # it is over already: it asked for no pass
@@ -57,6 +60,24 @@ class _AskedError(Exception):
     def __init__(self, told: Estimated) -> None:
         super().__init__()
         self.told = told
+
+
+@contextmanager
+def _mute(native: nn.Module) -> Iterator[None]:
+    """Let a forward pass end the method, where one runs the network without asking the model."""
+    own = native.__dict__.get("forward")
+
+    def refuse(*arguments: Any, **options: Any) -> NoReturn:
+        raise _AskedError(Estimated(why_not="its method begins with passes of its own, which can't be told beforehand"))
+
+    native.__dict__["forward"] = refuse
+    try:
+        yield
+    finally:
+        if own is None:
+            del native.__dict__["forward"]
+        else:
+            native.__dict__["forward"] = own
 
 
 class _Refusing(Model):
