@@ -7,7 +7,7 @@ import pytest
 
 from assay.circuits import Graph, edge_patching, estimate_error, judge_circuit, smallest_circuit
 from assay.circuits.ranking import rank
-from assay.circuits.smallest import of_size
+from assay.circuits.smallest import first_for_good, of_size
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
 from assay.training.planted import Situation, situation
@@ -45,6 +45,14 @@ def test_for_good_means_that_larger_ones_do_too(planted: Situation, exact: Score
         fractions=(0.05, 0.1, 0.2, 0.5, 1), **HOW,  # type: ignore[arg-type]
     )  # fmt: skip
     assert any(fact.startswith("caveat: some circuit recovers more") for fact in signed.facts)
+
+
+def test_a_lucky_small_circuit_does_not_count() -> None:
+    """A size that recovers enough, before a larger one that does not, is no smallest circuit."""
+    mask = np.zeros((1, 1), dtype=bool)
+    tried = {size: (share, mask) for size, share in {1: 0.95, 10: 0.5, 100: 0.92, 1000: 1.0}.items()}
+    assert first_for_good(tried, 0.9) == 100
+    assert first_for_good({1: (0.2, mask), 10: (0.3, mask)}, 0.9) == 10
 
 
 def test_when_nothing_is_enough_it_says_so(planted: Situation, exact: Scores) -> None:

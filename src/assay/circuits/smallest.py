@@ -78,7 +78,7 @@ def smallest_circuit(
         if masks:
             shares = _shares(model, pairs, masks, graph=graph, ablation=ablation, metric=metric)
             tried |= dict(zip(sizes, zip(shares, masks, strict=True), strict=True))
-    size = _first_for_good(tried, keep)
+    size = first_for_good(tried, keep)
     share, mask = tried[size]
     facts = [
         f"{int(mask.sum()):,} of {graph.edge_count:,} edges recover {share:z.2f} on {described(pairs)}",
@@ -173,7 +173,7 @@ def _shares(
     return [float(share) for share in found]
 
 
-def _first_for_good(tried: dict[int, tuple[float, Mask]], keep: float) -> int:
+def first_for_good(tried: dict[int, tuple[float, Mask]], keep: float) -> int:
     """The smallest size from which on every size that was tried recovers enough; the largest if none does."""
     best = max(tried)
     for size in sorted(tried, reverse=True):
@@ -185,7 +185,7 @@ def _first_for_good(tried: dict[int, tuple[float, Mask]], keep: float) -> int:
 
 def _between(tried: dict[int, tuple[float, Mask]], keep: float) -> list[int]:
     """Sizes at equal factors between the last that is not enough and the first that is."""
-    enough = _first_for_good(tried, keep)
+    enough = first_for_good(tried, keep)
     short = max((size for size in tried if size < enough), default=0)
     if tried[enough][0] < keep or short < 1:
         return []

@@ -7,13 +7,19 @@ import pytest
 from tests.tiny_pairs import pairs_of_ids, tiny_gpt2, tiny_llama
 
 from assay.circuits import head_roles, path_patching
+from assay.circuits.ablation import Counterfactual
+from assay.circuits.intervention import intervene
+from assay.circuits.measuring import as_metric
+from assay.circuits.places import parts_of
 from assay.circuits.roles import RoleTests
+from assay.circuits.roles.causing import inhibition
 from assay.circuits.roles.deciding import ROLES, HeadTest, decide
 from assay.circuits.roles.looking import looked, looked_back, random_prompts, repeated
 from assay.circuits.roles.speaking import copied
 from assay.core.errors import DataError
 from assay.core.registry import find
 from assay.core.result import Result
+from assay.experiments import edit
 from assay.training.planted import situation
 
 HOW = {"ablation": "counterfactual", "metric": "logit_diff"}
@@ -121,6 +127,38 @@ def test_other_architectures(made: object) -> None:
     assert np.isfinite(found["value"].sel(test="induction_random")).all()
     again = head_roles(model, pairs_of_ids(), tests=RoleTests(random_length=16), **HOW)  # type: ignore[arg-type]
     np.testing.assert_array_equal(found["passed"], again["passed"])
+
+
+@pytest.mark.parametrize("freeze_mlps", [False, True])
+def test_inhibition_by_hand(freeze_mlps: bool) -> None:
+    """One head's last output replaced, later heads held (MLPs too, or not); a mover's queries read that."""
+    model, pairs = tiny_llama(), pairs_of_ids(4)
+    right, wrong = [[1], [1], [2], [2]], [[4], [5], [4], [5]]
+    parts = parts_of(model, "head")
+    made = intervene(model, pairs, parts, ablation=Counterfactual(), direction="noise", metric=as_metric("logit_diff"))
+    mover = next(part for part in parts if part.name == "L2.H0")
+    found = inhibition(model, made, parts, movers=[mover], places=(right, wrong), freeze_mlps=freeze_mlps)
+
+    sites = ["L0.z", "L1.z", "L0.mlp_out", "L1.mlp_out", "L2.pattern"]
+    clean, corrupt = (model.run(tokens, capture=sites) for tokens in (pairs.clean_tokens, pairs.corrupt_tokens))
+    held = ["L1.z", *(["L0.mlp_out", "L1.mlp_out"] if freeze_mlps else [])]
+    edits = [edit.set(site, clean[site]) for site in held]
+    edits.append(edit.set("L0.z", corrupt["L0.z"][:, -1:, 1:2], pos=[-1], head=[1]))
+    queries = model.run(pairs.clean_tokens, edits=edits, capture=["L2.q"])["L2.q"][:, :, :1]
+    path = model.run(pairs.clean_tokens, edits=[edit.set("L2.q", queries, head=[0])], capture=["L2.pattern"])
+
+    def looks(run: object) -> np.ndarray:
+        last = run["L2.pattern"][:, 0, -1].numpy()  # type: ignore[index]
+        return np.array(
+            [last[i, r].sum() - last[i, w].sum() for i, (r, w) in enumerate(zip(right, wrong, strict=True))]
+        )
+
+    by_hand = (looks(clean) - looks(path)) / (looks(clean) - looks(corrupt)).mean()
+    np.testing.assert_allclose(
+        found[[part.name for part in parts].index("L0.H1")], by_hand, rtol=1e-4, atol=1e-6
+    )  # patterns are float32
+    assert np.abs(by_hand).max() > 1e-3
+    assert not found[[part.layer == 2 for part in parts]].any()
 
 
 def test_what_is_copied_by_hand() -> None:
