@@ -3,12 +3,13 @@
     python scripts/circuit_pages.py [NAME …] [--runs runs/circuits]
 
 Everything between `<!-- measured -->` and `<!-- end of measured -->` is copied from a run's conclusion and results: nothing
-there is written by hand. The block names the plan's hash, and a test fails when the study file is no longer that plan.
+there is written by hand. The block names the hash of the study file, and a test fails when the file has changed since.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,17 @@ import xarray as xr
 
 from assay.circuits import Circuit, Graph
 from assay.circuits.drawing import circuit_picture, curve_picture
+from assay.core import codec
 from assay.core.files import write_text
 from assay.core.protocols import Scores
-from assay.studies.conclusion import FILE, Conclusion
+from assay.studies.conclusion import FILE, Conclusion, Number
 from assay.studies.folder import RunFolder
+from assay.studies.plan import content_of
+from assay.studies.read import read_study
+from assay.studies.schema import Study
 
 ROOT = Path(__file__).parent.parent
-DOCS, IMAGES = ROOT / "docs" / "circuits", ROOT / "docs" / "images"
+STUDIES, DOCS, IMAGES = ROOT / "examples" / "circuits", ROOT / "docs" / "circuits", ROOT / "docs" / "images"
 NAMES = ("ioi", "greater-than", "docstring", "agreement")
 START, END = "<!-- measured -->", "<!-- end of measured -->"
 MARKS = {"supported": "supported", "refuted": "**refuted**", "inconclusive": "inconclusive"}
@@ -32,6 +37,16 @@ HEADS = {
     "gradient": "size of the gradient", "activation": "size of the output", "weights": "size of the weights",
     "random": "random order",
 }  # fmt: skip
+SPOKEN = ("writer", "negative writer", "name mover", "negative name mover", "S-inhibition", "backup")
+MOST, EDGES = 8, 16
+TESTS = (
+    (("answer_attention", "value"), "attends to the answer"),
+    (("answer_attention", "control"), "to the wrong one"),
+    (("copying", "value"), "says what it looks at"),
+    (("negative_copying", "value"), "speaks against it"),
+    (("s_inhibition", "value"), "moves name movers"),
+    (("backup", "value"), "rises without them"),
+)
 CIRCUITS = {"found": "EAP-IG, 8 steps", "rival": "EAP", "baseline": "size of what both ends write"}
 
 
@@ -51,15 +66,24 @@ class Run:
         return self.folder.load(step).facts
 
 
+def mark(study: Study) -> str:
+    """A hash of what a study file says, whatever defaults are filled in."""
+    return codec.digest(study.model_dump(mode="json", by_alias=True, exclude_unset=True)).removeprefix("sha256:")[:16]
+
+
 def measured(run: Run, name: str) -> str:
     """The block of one page."""
+    study = read_study(STUDIES / name / "study.yaml")
+    if codec.digest(content_of(study)) != run.conclusion.plan:
+        raise SystemExit(f"the run of {name} is of another plan than the study file: run it again.")
     parts = [
-        "\n".join(_summary(run)),
+        "\n".join(_summary(run, mark(study))),
         "### Predictions\n\n" + "\n".join(_predictions(run)),
         "### The circuit\n\n" + "\n".join(_circuit(run)),
         f"![The circuit: layers as columns](../images/circuit-{name}.svg)",
         f"![What circuits of other sizes recover](../images/circuit-{name}-curve.svg)",
         "### What the heads do\n\n" + "\n".join(_roles(run)),
+        "\n".join(_numbers(run)),
         "### The methods beside exact patching\n\n" + "\n".join(_methods(run)),
         "### Limits\n\n" + "\n".join(_limits(run)),
     ]
@@ -78,20 +102,20 @@ def draw(run: Run, name: str) -> None:
     write_text(IMAGES / f"circuit-{name}-curve.svg", str(curve) + "\n")
 
 
-def _summary(run: Run) -> Iterator[str]:
+def _summary(run: Run, of: str) -> Iterator[str]:
     outcomes = [each.outcome for each in run.conclusion.judgements]
     counted = ", ".join(f"{outcomes.count(each)} {each}" for each in MARKS)
     yield (
         f"Of {len(outcomes)} predictions that were written before the run: {counted}. Model: {run.about['name']}, "
-        f"{run.about['dtype']}; plan `{run.conclusion.plan}`; {run.conclusion.seconds / 60:.0f} minutes."
+        f"{run.about['dtype']}; study file `{of}`; {run.conclusion.seconds / 60:.0f} minutes."
     )
 
 
 def _predictions(run: Run) -> Iterator[str]:
     yield "| predicted | | found | beside it | verdict |\n|---|---|---|---|---|"
     for each in run.conclusion.judgements:
-        beside = "; ".join(f"{one.name}: {_short(one.number.text)}" for one in each.baselines)
-        yield f"| {each.statement} | {each.prediction} | {_short(each.number.text)} | {beside} | {MARKS[each.outcome]} |"
+        beside = "; ".join(f"{one.name}: {_short(one.number)}" for one in each.baselines)
+        yield f"| {each.statement} | {each.prediction} | {_short(each.number)} | {beside} | {MARKS[each.outcome]} |"
 
 
 def _circuit(run: Run) -> Iterator[str]:
@@ -109,6 +133,10 @@ def _circuit(run: Run) -> Iterator[str]:
             f"| {CIRCUITS.get(name, name)} | {_bounded(here['recovered'])} | {float(here['correct'].mean()):.0%} | "
             f"{float(here['kl'].mean()):.2f} | {float(here['shared']):.2f} |"
         )
+    scores = run["circuit"]["score"].to_pandas()
+    best = scores.abs().sort_values(ascending=False).index[:EDGES]
+    listed = ", ".join(f"`{edge}` {scores[edge]:z.2f}" for edge in best)
+    yield f"\nThe {EDGES} edges with the largest scores: {listed}."
     tried = next(fact for fact in run.facts("circuit") if fact.startswith("tried: ")).removeprefix("tried: ")
     yield f"\nSizes that were tried where it was chosen, with what they recover: {tried}."
     kept = run["heads_kept"]
@@ -137,6 +165,30 @@ def _roles(run: Run) -> Iterator[str]:
     for fact in run.facts("roles"):
         if fact.startswith(("S-inhibition and backup", "thresholds")):
             yield f"\n{fact[0].upper()}{fact[1:]}."
+
+
+def _numbers(run: Run) -> Iterator[str]:
+    """The tests' values for the heads that matter most."""
+    roles, exact = run["roles"], run["heads_exact"]["score"].mean("example").to_pandas()
+    spoken = roles["has"].sel(role=[role for role in roles["role"].values.tolist() if role in SPOKEN]).any("role")
+    chosen = set(roles["head"].values[spoken.values].tolist())
+    chosen |= set(exact.abs().sort_values(ascending=False).index[:MOST].tolist())
+    value, control = (roles[each].mean("example").to_pandas() for each in ("value", "control"))
+    order = sorted(chosen, key=lambda head: tuple(map(int, re.findall(r"\d+", head))))
+    yield f"The {MOST} heads that matter most by exact noising, and those with a role in the answer; means over prompts:\n"
+    yield "| head | lost without it | direct effect | " + " | ".join(title for _, title in TESTS) + " |"
+    yield "|---|" + "--:|" * (len(TESTS) + 2)
+    for head in order:
+        cells = [f"{exact[head]:z.2f}", f"{value.loc['direct_effect', head]:z.3f}"]
+        for (test, side), _ in TESTS:
+            number = float((value if side == "value" else control).loc[test, head])
+            cells.append("–" if math.isnan(number) else f"{number:z.2f}")
+        yield f"| {head} | {' | '.join(cells)} |"
+    yield (
+        "\n*Lost without it*: by exact noising, in units of the logit difference, on prompts that scores were made on. *Direct "
+        "effect*, *moves name movers* and *rises without them* are shares of the whole effect, the others attention or shares "
+        "of prompts, on held-out ones."
+    )
 
 
 def _methods(run: Run) -> Iterator[str]:
@@ -174,9 +226,13 @@ def _bounded(value: xr.DataArray) -> str:
     return f"{here['value']:z.2f} [{here['low']:z.2f}, {here['high']:z.2f}]"
 
 
-def _short(text: str) -> str:
-    """A number without how its interval was made."""
-    return re.sub(r" \([\d.]+ %\), n = \d+$|, n = 0$", "", text)
+def _short(number: Number) -> str:
+    """A number with its interval, or a count alone."""
+    if number.value is None:
+        return "none"
+    if number.value == number.low == number.high:
+        return f"{number.value:.3g}"
+    return re.sub(r" \([\d.]+ %\), n = \d+$", "", number.text)
 
 
 def write(name: str, runs: Path) -> None:
