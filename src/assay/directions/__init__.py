@@ -1,0 +1,1 @@
+"""Directions: probes, what they are used for, and how well that works."""
