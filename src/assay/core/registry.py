@@ -196,3 +196,11 @@ def _plain(hint: Any) -> Any:
 def is_handed_on(hint: Any) -> bool:
     """Whether a parameter of this type is an earlier result, not a setting: its class says `handed_on = True`."""
     return getattr(_plain(hint), "handed_on", False) is True
+
+
+def keeps_files(value: Any) -> bool:
+    """Whether an earlier result, or its class, is kept as files beside its numbers: it says `files = True`.
+
+    It then has `save(path)` and `load(path)`. Others are read back from their numbers: `to_dataset` and `from_dataset`.
+    """
+    return getattr(value, "files", False) is True

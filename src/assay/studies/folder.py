@@ -7,6 +7,7 @@
                               reused, seconds), interrupted, budget (reason), judged
     prompts/<data>.jsonl      one pair a line: `data.pairs.Pairs.from_jsonl`
     results/<step>.parquet    one row for each number: `RunFolder(root).load(step)`
+    kept/<step>/              the files of a result that later steps take and that is more than numbers: a dictionary
     conclusion.json           verdicts, limitations, cost: `conclusion.read_conclusion`
     report.html               made from all of these, and from nothing else
 
@@ -70,6 +71,10 @@ class RunFolder:
     def result_path(self, step: str) -> Path:
         """Where a step's numbers are."""
         return self.root / "results" / f"{step}.parquet"
+
+    def kept_path(self, step: str) -> Path:
+        """Where the files are of a step whose result is more than numbers, such as a dictionary's tensors."""
+        return self.root / "kept" / step
 
     def prompts_path(self, data: str) -> Path:
         """Where the prompts of a data set are."""

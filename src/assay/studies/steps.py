@@ -16,8 +16,7 @@ import xarray as xr
 import assay
 from assay.core import codec
 from assay.core.progress import listening
-from assay.core.protocols import Scores
-from assay.core.registry import Method, find
+from assay.core.registry import Method, find, keeps_files
 from assay.studies.budget import Purse
 from assay.studies.controls import controlled
 from assay.studies.environment import environment, now
@@ -93,7 +92,7 @@ class Steps:
     def _do(self, name: str, step: StepSpec, key: str) -> StepResult:
         method, pairs = find(step.method), self.data[step.data]
         settings = method.validated(step.settings)
-        earlier = {parameter: Scores.from_dataset(self.done[needed].data) for parameter, needed in step.needs.items()}
+        earlier = {parameter: self._handed(method.takes[parameter], needed) for parameter, needed in step.needs.items()}
         estimated = self._estimate(step, earlier)
         self.folder.log("estimate", step=name, **estimated.as_data())
         self.purse.check(name, estimated)
@@ -121,8 +120,14 @@ class Steps:
             card=_card(method),
             **numbers,
         )
+        if keeps_files(value):
+            value.save(self.folder.kept_path(name))
         self.folder.save(result)
         return result
+
+    def _handed(self, kind: Any, step: str) -> Any:
+        """An earlier step's result as the kind of value that a method takes: from its own files, or from its numbers."""
+        return kind.load(self.folder.kept_path(step)) if keeps_files(kind) else kind.from_dataset(self.done[step].data)
 
 
 def step_key(
@@ -151,12 +156,13 @@ def _card(method: Method) -> dict[str, Any]:
 
 def _numbers(value: Any, pairs: Any) -> dict[str, Any]:
     """A method's value as labelled numbers, with the template of each example, and where they come from."""
-    data = value.to_dataset() if isinstance(value, Scores) else value.data
-    facts = value.facts if isinstance(value, Scores) else value.provenance.facts
+    own = callable(getattr(value, "to_dataset", None))
+    data = value.to_dataset() if own else value.data
+    facts = value.facts if own else value.provenance.facts
     if data.sizes.get("example") == len(pairs):
         data = data.assign_coords(template=("example", [each.template for each in pairs]))
-    provenance = {} if isinstance(value, Scores) else value.provenance.model_dump(mode="json")
-    cost = {} if isinstance(value, Scores) else value.cost.model_dump(mode="json")
+    provenance = {} if own else value.provenance.model_dump(mode="json")
+    cost = {} if own else value.cost.model_dump(mode="json")
     return {"data": _loaded(data), "facts": tuple(facts), "provenance": provenance, "cost": cost}
 
 
