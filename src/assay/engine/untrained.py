@@ -33,7 +33,7 @@ def untrained(model: Model, *, seed: int = 0) -> Model:
     facts = [f"weights initialised anew, seed {seed}: not the trained model"]
     facts += [f"no rule to initialise {', '.join(kept)}: the trained values in a random order"] if kept else []
     source = replace(model.network.source.adding(*facts), kind="object", options={})
-    return Model(replace(model.network, native=fresh, source=source))
+    return type(model)(replace(model.network, native=fresh, source=source))  # one that only explains stays so
 
 
 def _built(native: PreTrainedModel) -> tuple[nn.Module, list[str]]:
