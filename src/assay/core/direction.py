@@ -43,13 +43,27 @@ class Direction:
 
     @property
     def unit(self) -> Float[np.ndarray, " d"]:
-        """The vector at length 1."""
-        return np.asarray(self.vector / np.linalg.norm(self.vector))
+        """The vector at length 1.
+
+        Raises:
+            DataError: its length is 0: nothing could be told apart at its site.
+        """
+        return np.asarray(self.vector / self._length())
 
     @property
     def step(self) -> Float[np.ndarray, " d"]:
-        """What raises the reading by one when it is added: the shortest such vector."""
-        return np.asarray(self.vector * self.scale / (self.vector @ self.vector))
+        """What raises the reading by one when it is added: the shortest such vector.
+
+        Raises:
+            DataError: the vector's length is 0.
+        """
+        return np.asarray(self.vector * (self.scale / self._length() ** 2))
+
+    def _length(self) -> float:
+        length = float(np.linalg.norm(self.vector))
+        if length == 0:
+            raise DataError(f"The direction {self.name} has length 0, so it points nowhere: choose another.")
+        return length
 
     def read(self, values: Float[np.ndarray, "*rows d"]) -> Float[np.ndarray, "*rows"]:
         """The reading of each row."""
@@ -73,7 +87,7 @@ class Directions:
     sites: tuple[str, ...]
     vectors: Float[np.ndarray, "direction d"]
     quantity: str
-    """What `per_example` counts, or what the vectors are."""
+    """What `per_example` is a mean of, or what the vectors are."""
     origins: Float[np.ndarray, "direction d"]
     scales: Float[np.ndarray, " direction"]
     thresholds: Float[np.ndarray, " direction"]
