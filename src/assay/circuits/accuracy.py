@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 import xarray as xr
 
+from assay.circuits.claims import PLAIN
 from assay.circuits.contrast import Contrast
 from assay.core.caveats import caveat
 from assay.core.registry import method
@@ -23,6 +24,7 @@ from assay.experiments.experiment import Experiment
     cost="two forward passes of all examples",
     assumes="that the listed wrong answer is the one that matters",
     fails_when="the model prefers a third answer: see `top`, which asks for the most likely token of all",
+    claim=PLAIN,
 )
 def task_accuracy(
     model: Model, pairs: Pairs, *, batch: Annotated[int, "most examples in one forward pass"] = 16

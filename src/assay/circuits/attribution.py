@@ -25,6 +25,7 @@ import numpy as np
 import xarray as xr
 
 from assay.circuits.ablation import Ablation, as_ablation
+from assay.circuits.claims import PLACES
 from assay.circuits.contrast import Direction
 from assay.circuits.exact_effects import Positions
 from assay.circuits.exactness import CHECK, SEED, against_exact
@@ -70,7 +71,7 @@ def attribution_patching(
 QUANTITY = "metric lost when the part is replaced, to first order"
 
 
-@method(gives=Result, cites=CITES, cost=COST, assumes=ASSUMES, fails_when=FAILS)
+@method(gives=Result, cites=CITES, cost=COST, assumes=ASSUMES, fails_when=FAILS, claim=PLACES)
 def attribution_positions(
     model: Model,
     pairs: Pairs,

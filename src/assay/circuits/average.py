@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from assay.circuits.claims import COMPARED
 from assay.core.caveats import caveat
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
@@ -19,6 +20,7 @@ from assay.engine.model import Model
     cost="none",
     assumes="that both scores are on the same scale",
     fails_when="one of the two is mostly noise",
+    claim=COMPARED,
 )
 def average_scores(model: Model, pairs: Pairs, *, first: Scores, second: Scores) -> Scores:
     """The mean of two scores of the same components on the same examples."""

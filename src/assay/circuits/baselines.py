@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from assay.circuits.ablation import Counterfactual
+from assay.circuits.claims import BASELINE
 from assay.circuits.first_order import chunks, gradients, positions_first
 from assay.circuits.graph import ARROW, Graph
 from assay.circuits.intervention import intervene
@@ -33,7 +34,7 @@ POINT = "it is right only by chance: that is the point of a baseline"
 WEIGHED = ("head", "attn", "mlp", "neuron")
 
 
-@method(gives=Scores, cites=CITES, cost="none", assumes="nothing", fails_when=POINT)
+@method(gives=Scores, cites=CITES, cost="none", assumes="nothing", fails_when=POINT, claim=BASELINE)
 def random_scores(
     model: Model,
     pairs: Pairs,
@@ -47,7 +48,9 @@ def random_scores(
     return _of(parts, dict(zip((part.name for part in parts), values, strict=True)), f"random, seed {seed}")
 
 
-@method(gives=Scores, cites=CITES, cost="none", assumes="that later parts matter more", fails_when=POINT)
+@method(
+    gives=Scores, cites=CITES, cost="none", assumes="that later parts matter more", fails_when=POINT, claim=BASELINE
+)
 def depths(model: Model, pairs: Pairs, *, granularity: Annotated[Granularity, GRANULARITY]) -> Scores:
     """How deep each part lies: its layer's number from 1, over the number of layers."""
     parts = parts_of(model, granularity)
@@ -60,6 +63,7 @@ def depths(model: Model, pairs: Pairs, *, granularity: Annotated[Granularity, GR
     cost="none: reads the weights",
     assumes="that larger weights matter more",
     fails_when=POINT,
+    claim=BASELINE,
 )
 def weight_norms(model: Model, pairs: Pairs, *, granularity: Annotated[Granularity, GRANULARITY]) -> Scores:
     """The Frobenius norm of the weights with which each head, attention layer, MLP or neuron writes."""
@@ -80,6 +84,7 @@ def weight_norms(model: Model, pairs: Pairs, *, granularity: Annotated[Granulari
     cost="one forward pass of all clean prompts",
     assumes="that larger values matter more",
     fails_when=POINT,
+    claim=BASELINE,
 )
 def activation_norms(model: Model, pairs: Pairs, *, granularity: Annotated[Granularity, GRANULARITY]) -> Scores:
     """The mean norm of each part's value over the positions of the clean prompts (of a neuron: its size)."""
@@ -99,6 +104,7 @@ def activation_norms(model: Model, pairs: Pairs, *, granularity: Annotated[Granu
     cost="one forward and one backward pass of all clean prompts",
     assumes="that what the metric is sensitive to matters, whatever its value does",
     fails_when=POINT,
+    claim=BASELINE,
 )
 def gradient_norms(
     model: Model, pairs: Pairs, *, granularity: Annotated[Granularity, GRANULARITY], metric: Annotated[AMetric, METRIC]
@@ -114,7 +120,14 @@ def gradient_norms(
     )
 
 
-@method(gives=Scores, cites=CITES, cost="none", assumes="that an edge matters as its ends do", fails_when=POINT)
+@method(
+    gives=Scores,
+    cites=CITES,
+    cost="none",
+    assumes="that an edge matters as its ends do",
+    fails_when=POINT,
+    claim=BASELINE,
+)
 def edge_baseline(
     model: Model,
     pairs: Pairs,

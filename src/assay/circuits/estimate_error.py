@@ -7,6 +7,7 @@ from typing import Annotated
 import xarray as xr
 
 from assay.circuits.approximation import approximation_error
+from assay.circuits.claims import COMPARED
 from assay.core.protocols import Scores
 from assay.core.provenance import Provenance
 from assay.core.registry import method
@@ -24,6 +25,7 @@ NUMBERS = ("r_squared", "slope", "relative_error", "spearman", "kendall")
     cost="none",
     assumes="scores of the same parts, in the same unit if slope and relative error are to mean anything",
     fails_when="most parts do nothing: the rank correlation of all is then that of noise; look at recall",
+    claim=COMPARED,
 )
 def estimate_error(
     model: Model,

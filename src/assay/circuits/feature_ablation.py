@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from assay.circuits.ablation import Ablation, AnyAblation, Counterfactual, Mean, Optimal, Resample, as_ablation
+from assay.circuits.claims import PLACES
 from assay.circuits.contrast import Contrast, Direction, base_and_source
 from assay.circuits.measuring import METRIC, AMetric, as_metric, check_gap, reading, sign_of, total_fact
 from assay.circuits.node_patching import ASSUMES, DIRECTION, FAILS
@@ -79,6 +80,7 @@ def ablate_features(
     cost="one forward pass of all examples for each feature and position",
     assumes=ASSUMES,
     fails_when=FAILS,
+    claim=PLACES,
 )
 def ablate_feature_positions(
     model: Model,

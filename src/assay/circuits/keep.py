@@ -15,6 +15,8 @@ from typing import Annotated
 import xarray as xr
 
 from assay.circuits.ablation import Ablation
+from assay.circuits.claims import CHOSEN
+from assay.circuits.claims import HEADS as KEPT
 from assay.circuits.sets import ABLATION, AT_ONCE, KeptSets, keep_each, shuffled
 from assay.core.caveats import caveat
 from assay.core.protocols import Scores
@@ -37,6 +39,7 @@ FAILS = "the ablated heads also hold what every text needs: then even a true cir
     cost="(2 + random sets) × sizes forward passes of all examples",
     assumes="scores from other prompts than these",
     fails_when=FAILS,
+    claim=KEPT,
 )
 def keep_heads(
     model: Model,
@@ -73,6 +76,7 @@ def keep_heads(
     cost="about 25 forward passes of all examples: sizes are doubled, then the gap is split into eight until it is closed",
     assumes="that a larger set of the best heads keeps no less",
     fails_when=FAILS,
+    claim=CHOSEN,
 )
 def smallest_heads(
     model: Model,
@@ -132,6 +136,7 @@ def _inside(short: int, long: int) -> list[int]:
     cost="2 + random sets forward passes of all examples",
     assumes="a set that was chosen on other prompts than these",
     fails_when=FAILS,
+    claim=KEPT,
 )
 def keep_set(
     model: Model,

@@ -19,6 +19,7 @@ from typing import Annotated
 import xarray as xr
 
 from assay.circuits.ablation import Ablation, AnyAblation, Counterfactual, as_ablation
+from assay.circuits.claims import PLACES
 from assay.circuits.contrast import Direction
 from assay.circuits.exact_effects import Effects, Positions, effects
 from assay.circuits.intervention import intervene
@@ -61,7 +62,9 @@ def patch(
     return _scores(found, "gained in the counterfactual run" if direction == "denoise" else "lost in the clean run")
 
 
-@method(intervenes=True, gives=Result, cites=CITES, cost=COST_POSITIONS, assumes=ASSUMES, fails_when=FAILS)
+@method(
+    intervenes=True, gives=Result, cites=CITES, cost=COST_POSITIONS, assumes=ASSUMES, fails_when=FAILS, claim=PLACES
+)
 def patch_positions(
     model: Model,
     pairs: Pairs,
@@ -102,6 +105,7 @@ def ablate(
     cost=COST_POSITIONS,
     assumes=ASSUMES,
     fails_when=FAILS,
+    claim=PLACES,
 )
 def ablate_positions(
     model: Model,

@@ -19,6 +19,7 @@ import numpy as np
 
 from assay.circuits.contrast import Contrast, Direction, base_and_source, share
 from assay.core.caveats import caveat
+from assay.core.claims import Claim
 from assay.core.protocols import Scores, head_name
 from assay.core.registry import method
 from assay.core.result import Result
@@ -42,6 +43,7 @@ FAILS = (
     cost="layers × positions forward passes of all examples, and two more",
     assumes=ASSUMES,
     fails_when=FAILS,
+    claim=Claim("localisation", variable="share"),
 )
 def patch_residual(
     model: Model,

@@ -22,6 +22,7 @@ from assay.circuits.node_patching import ABLATION, ASSUMES, CITES
 from assay.circuits.optimal import learned
 from assay.circuits.places import Part, parts_named
 from assay.circuits.replacement import Replacement
+from assay.core.claims import Claim
 from assay.core.errors import DataError
 from assay.core.registry import method
 from assay.core.result import Result
@@ -39,6 +40,7 @@ from assay.experiments.sourced_edits import Patch
     cost="one forward pass of all examples for the set, one for each part, and three more",
     assumes=ASSUMES,
     fails_when="replaced values are ones that the model never meets together",
+    claim=Claim("localisation", variable="joint"),
 )
 def ablate_set(
     model: Model,

@@ -18,6 +18,7 @@ import xarray as xr
 
 from assay.circuits.ablation import Ablation
 from assay.circuits.circuit import Circuit
+from assay.circuits.claims import CHOSEN, CIRCUIT
 from assay.circuits.evaluation.areas import ratio_of_means
 from assay.circuits.evaluation.curves import ABLATION, OVERSHOOT, graph_of, run_each
 from assay.circuits.evaluation.held_out import described
@@ -49,6 +50,7 @@ BETWEEN = 2
     cost="about eleven forward passes of all examples through cut edges, and four more",
     assumes="scores that were made on other prompts than these",
     fails_when=FAILS,
+    claim=CHOSEN,
 )
 def smallest_circuit(
     model: Model,
@@ -105,6 +107,7 @@ def smallest_circuit(
     cost="(3 + random circuits) forward passes of all examples through cut edges, and two more",
     assumes=ASSUMES,
     fails_when=FAILS,
+    claim=CIRCUIT,
 )
 def judge_circuit(
     model: Model,

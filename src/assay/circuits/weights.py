@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assay.circuits.claims import BASELINE
 from assay.core.errors import SiteError
 from assay.core.protocols import Scores, head_name
 from assay.core.registry import method
@@ -16,6 +17,7 @@ from assay.models.taps import HeadOut, output_weight
     cost="none: reads the weights",
     assumes="that a head with larger output weights matters more",
     fails_when="what a head reads is small, or cancels; that is the point of a baseline",
+    claim=BASELINE,
 )
 def head_weight_norms(model: Model, pairs: Pairs) -> Scores:
     """The Frobenius norm of each head's rows of the output projection."""

@@ -15,6 +15,7 @@ from inspect import signature
 from time import perf_counter
 from typing import Any, TypeVar, cast
 
+from assay.core.claims import Claimed
 from assay.core.errors import SettingsError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,8 +36,8 @@ class Call:
     """Settings and earlier results."""
     seconds: float
     held: Callable[[], Any] = field(repr=False)
-    claim: str | None = None
-    """What kind of claim the method declares."""
+    claim: Claimed | None = None
+    """What the method says that its results claim."""
 
     @property
     def model(self) -> Any:
@@ -59,7 +60,7 @@ class Call:
         return type(None), ()  # a copy, or what goes to another process, forgets
 
 
-def remembering(function: F, *, claim: str | None = None) -> F:
+def remembering(function: F, *, claim: Claimed | None = None) -> F:
     """The function, whose results remember their call."""
     order = list(signature(function).parameters)
 

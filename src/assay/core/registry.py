@@ -26,6 +26,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from assay.core.calls import remembering
+from assay.core.claims import Claim, Claimed, Unclaimed, as_claim
 from assay.core.errors import SettingsError, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,6 +49,8 @@ class Card:
     """Whether it changes the network and measures what follows: only then do its numbers speak of causes."""
     claim: str | None = None
     """What kind of claim its results make, which says what controls they need; None: what it gives says it."""
+    unclaimed: str = ""
+    """Why its results need no controls, if they make no claim."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +104,21 @@ def method(
     assumes: str,
     fails_when: str,
     intervenes: bool = False,
-    claim: str | None = None,
+    claim: str | Claimed | None = None,
 ) -> Callable[[F], F]:
     """Register a function as a method. What it does is not changed; its results remember their call.
 
     `intervenes` says that it changes the network and measures what follows, so that claims of causes may rest on it.
+    `claim` says what its results claim, or why they claim nothing (`core.claims`).
     """
     sources = (cites,) if isinstance(cites, str) else tuple(cites)
-    card = Card(gives, sources, cost, assumes, fails_when, intervenes, claim)
+    claimed = as_claim(claim)
+    kind = claimed.kind if isinstance(claimed, Claim) else None
+    why = claimed.why if isinstance(claimed, Unclaimed) else ""
+    card = Card(gives, sources, cost, assumes, fails_when, intervenes, kind, why)
 
     def register(plain: F) -> F:
-        function = remembering(plain, claim=claim)
+        function = remembering(plain, claim=claimed)
         described = _describe(function, card)
         known = _REGISTRY.get(described.name)
         if known is not None and known.function.__module__ != function.__module__:

@@ -18,7 +18,7 @@ from assay.core import codec
 from assay.core.progress import listening
 from assay.core.registry import Method, find, keeps_files
 from assay.studies.budget import Purse
-from assay.studies.controls import controlled
+from assay.studies.controls import controlled, uncontrolled
 from assay.studies.environment import environment, now
 from assay.studies.estimate import Estimated, estimate_step
 from assay.studies.folder import RunFolder, StepResult
@@ -106,8 +106,8 @@ class Steps:
         with listening(heard):
             value = method.run(self.model, pairs, settings, **earlier)
         numbers, beside = _numbers(value, pairs), controlled(self.study, name, value, pairs=pairs)
-        if beside is not None:
-            numbers |= {"facts": (*numbers["facts"], *beside.caveats()), "controls": beside.to_json()}
+        said = uncontrolled(self.study, name, value) if beside is None else beside.caveats()
+        numbers |= {"facts": (*numbers["facts"], *said), "controls": {} if beside is None else beside.to_json()}
         result = StepResult(
             step=name,
             key=key,

@@ -24,6 +24,7 @@ from assay.circuits.abstraction.places import Places, Position
 from assay.circuits.abstraction.search import Search
 from assay.circuits.abstraction.spaces import Features, Masked, Subspace
 from assay.circuits.abstraction.training import TRAINING, Annealing, Examples, Training
+from assay.circuits.claims import SEARCHED
 from assay.core.errors import SettingsError
 from assay.core.registry import method
 from assay.core.result import Result
@@ -41,6 +42,7 @@ MASKED = "how the mask hardens, and what its size costs"
     cost="three forward passes of all examples for each place",
     assumes="that the variable is among the directions in which the place varies most",
     fails_when="other things vary more, as they mostly do",
+    claim=SEARCHED,
 )
 def pca_alignment(
     model: Model,
@@ -72,6 +74,7 @@ def pca_alignment(
     cost=COST,
     assumes="that the variable lies along coordinates of the site, or along its principal components",
     fails_when=f"the variable is spread over all coordinates; {FAILS}",
+    claim=SEARCHED,
 )
 def dbm(
     model: Model,
@@ -106,6 +109,7 @@ def dbm(
     cost=COST,
     assumes="that the variable is some of the dictionary's features",
     fails_when=f"the dictionary misses it, or splits it over many features; {FAILS}",
+    claim=SEARCHED,
 )
 def feature_alignment(
     model: Model,

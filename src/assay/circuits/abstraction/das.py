@@ -18,6 +18,7 @@ from assay.circuits.abstraction.places import Places, Position
 from assay.circuits.abstraction.search import Search
 from assay.circuits.abstraction.spaces import Bounded, Rotated
 from assay.circuits.abstraction.training import TRAINING, Annealing, Examples, Training
+from assay.circuits.claims import SEARCHED
 from assay.core.errors import SettingsError
 from assay.core.registry import method
 from assay.core.result import Result
@@ -37,7 +38,15 @@ FAILS = (
 )
 
 
-@method(intervenes=True, gives=Result, cites="arXiv:2303.02536", cost=COST, assumes=ASSUMES, fails_when=FAILS)
+@method(
+    intervenes=True,
+    gives=Result,
+    cites="arXiv:2303.02536",
+    cost=COST,
+    assumes=ASSUMES,
+    fails_when=FAILS,
+    claim=SEARCHED,
+)
 def das(
     model: Model,
     data: Counterfactuals,
@@ -63,7 +72,15 @@ def das(
     return Search("das", make, places, training).run(model, data, baseline=baseline)
 
 
-@method(intervenes=True, gives=Result, cites="arXiv:2305.08809", cost=COST, assumes=ASSUMES, fails_when=FAILS)
+@method(
+    intervenes=True,
+    gives=Result,
+    cites="arXiv:2305.08809",
+    cost=COST,
+    assumes=ASSUMES,
+    fails_when=FAILS,
+    claim=SEARCHED,
+)
 def boundless_das(
     model: Model,
     data: Counterfactuals,

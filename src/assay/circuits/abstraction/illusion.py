@@ -31,6 +31,7 @@ from assay.circuits.abstraction.search import Fit, Search
 from assay.circuits.abstraction.spaces import Rotated
 from assay.circuits.abstraction.training import TRAINING, Examples, Training
 from assay.circuits.abstraction.untrained import untrained
+from assay.circuits.claims import EXAMINED
 from assay.core.attachments import Attachment
 from assay.core.caveats import caveat
 from assay.core.errors import SettingsError
@@ -52,6 +53,7 @@ MOVES, HALF = 0.25, 0.5
     cost="a training of das for each width, and one more for the untrained network",
     assumes="an alignment that is a subspace or coordinates of one site",
     fails_when="the site is read by several weights, as the residual stream is: the null-space check is then left out",
+    claim=EXAMINED,
 )
 def illusion_checks(
     model: Model,

@@ -14,6 +14,7 @@ from assay.circuits.abstraction.measuring import Answered, answered_edits
 from assay.circuits.abstraction.places import Places, Position
 from assay.circuits.abstraction.table import Table
 from assay.circuits.abstraction.untrained import untrained
+from assay.circuits.claims import WHOLE
 from assay.core.progress import report
 from assay.core.registry import method
 from assay.core.result import Result
@@ -32,6 +33,7 @@ SPLIT = "the examples that are measured"
     cost="two forward passes of all examples for each site and position: one more for the untrained network",
     assumes="that a variable has its place to itself",
     fails_when="several variables share a place: then a part of it must be found (das)",
+    claim=WHOLE,
 )
 def interchange(
     model: Model,

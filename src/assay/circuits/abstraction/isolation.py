@@ -28,6 +28,7 @@ from assay.circuits.abstraction.measuring import answered
 from assay.circuits.abstraction.places import Places, Position
 from assay.circuits.abstraction.spaces import Masked, Rotated, Space, Subspace, Whole
 from assay.circuits.abstraction.training import TRAINING, Examples, Training, train
+from assay.circuits.claims import COMPARED
 from assay.core.errors import DataError, SettingsError
 from assay.core.progress import report
 from assay.core.provenance import Cost
@@ -49,6 +50,7 @@ KINDS: tuple[Kind, ...] = ("whole", "pca", "dbm", "mdbm", "das", "mdas")
     cost="the trainings of the kinds that are trained, for each variable",
     assumes=ASSUMES,
     fails_when=FAILS,
+    claim=COMPARED,
 )
 def disentangle(
     model: Model,

@@ -31,6 +31,7 @@ from assay.circuits.effects.parts import ABLATION, Part, ablated, measured, part
 from assay.circuits.measuring import METRIC, AMetric, as_metric
 from assay.circuits.replacement import Replacement
 from assay.core.caveats import caveat
+from assay.core.claims import Claim
 from assay.core.errors import DataError
 from assay.core.progress import listening, report
 from assay.core.protocols import Scores
@@ -57,6 +58,7 @@ NODES = "the parts: heads, attention layers, MLPs, embed"
     cost="n (n + 1) / 2 forward passes of all examples for n parts",
     assumes="that what matters about a pair shows when just the two are ablated",
     fails_when="three or more parts stand in for one another: every pair then looks harmless; see shapley_values",
+    claim=Claim("localisation", variable="interaction", absolute=True),
 )
 def pairwise_interactions(
     model: Model,

@@ -31,6 +31,7 @@ from assay.circuits.ablation import Ablation, as_ablation
 from assay.circuits.effects.parts import ABLATION, Part, ablated, held, later, measured, parts, replaced
 from assay.circuits.measuring import METRIC, AMetric, as_metric
 from assay.circuits.replacement import Replacement
+from assay.core.claims import Claim
 from assay.core.errors import DataError
 from assay.core.provenance import Cost
 from assay.core.registry import method
@@ -51,6 +52,7 @@ EFFECTS = ("total", "direct", "indirect", "interaction")
     cost="three forward passes of all examples for each part, and two more",
     assumes="that holding mediators at another run's values leaves the model in states that it can meet",
     fails_when="what is called direct also goes through parts that were not named as mediators",
+    claim=Claim("localisation", variable="total", absolute=True),
 )
 def mediated_effects(
     model: Model,

@@ -32,6 +32,7 @@ from assay.circuits.effects.parts import ABLATION, Part, ablated, held, later, m
 from assay.circuits.measuring import METRIC, AMetric, as_metric
 from assay.circuits.replacement import Replacement
 from assay.core.caveats import caveat
+from assay.core.claims import Claim
 from assay.core.provenance import Cost
 from assay.core.registry import method
 from assay.core.result import Result
@@ -54,6 +55,7 @@ KINDS = ("nothing", "norm", "parts", "all")
     cost="four forward passes of all examples for each part, and two more",
     assumes="that what later parts wrote in the clean run is what they would have written had they not seen the ablation",
     fails_when="the ablated value is far from any that the model meets: later parts then respond to the oddity, not the loss",
+    claim=Claim("localisation", variable="repaired", absolute=True),
 )
 def self_repair(
     model: Model,

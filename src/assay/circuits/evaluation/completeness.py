@@ -21,6 +21,7 @@ import xarray as xr
 
 from assay.circuits.ablation import Ablation
 from assay.circuits.circuit import Circuit
+from assay.circuits.claims import EXAMINED
 from assay.circuits.evaluation.asking import Asking
 from assay.circuits.evaluation.curves import ABLATION
 from assay.circuits.evaluation.single import ASSUMES
@@ -45,6 +46,7 @@ SETS = "how many random halves of the circuit's nodes are tried as K"
     cost="two circuits' runs for each set tried: about 2 × (3 × nodes + random sets)",
     assumes=ASSUMES,
     fails_when=FAILS,
+    claim=EXAMINED,
 )
 def circuit_completeness(
     model: Model,
@@ -101,6 +103,7 @@ def circuit_completeness(
     cost="nodes × (1 + random sets) circuits' runs",
     assumes=ASSUMES,
     fails_when=FAILS,
+    claim=EXAMINED,
 )
 def circuit_minimality(
     model: Model,

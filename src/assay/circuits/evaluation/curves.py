@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from assay.circuits.ablation import Ablation
+from assay.circuits.claims import CURVE
 from assay.circuits.evaluation.areas import FRACTIONS, has_gap
 from assay.circuits.evaluation.held_out import described
 from assay.circuits.evaluation.summary import summarised
@@ -47,6 +48,7 @@ OVERSHOOT = 1.1
     cost="(2 + random circuits) × sizes forward passes of all examples through cut edges, and two more",
     assumes="scores that were made on other prompts than these",
     fails_when="the ablation itself breaks the model: then no circuit but the whole recovers anything; try another ablation",
+    claim=CURVE,
 )
 def circuit_curves(
     model: Model,

@@ -13,6 +13,7 @@ import xarray as xr
 
 from assay.circuits.ablation import Ablation
 from assay.circuits.circuit import Circuit
+from assay.circuits.claims import CIRCUIT
 from assay.circuits.evaluation.areas import has_gap, mean_of_ratios, per_example_ratios
 from assay.circuits.evaluation.curves import ABLATION, run_each
 from assay.circuits.evaluation.held_out import described
@@ -37,6 +38,7 @@ FAILS = "the ablation itself breaks the model, so that no circuit but the whole 
     cost="(1 + random circuits) forward passes of all examples through cut edges, and two more",
     assumes=ASSUMES,
     fails_when=FAILS,
+    claim=CIRCUIT,
 )
 def evaluate_circuit(
     model: Model,

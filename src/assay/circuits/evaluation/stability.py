@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
+from assay.circuits.claims import COMPARED
 from assay.circuits.evaluation.areas import FRACTIONS
 from assay.circuits.graph import Graph
 from assay.circuits.ranking import Mask, Select, rank
@@ -43,6 +44,7 @@ SELECT = "top: the highest scores anywhere; greedy: from the logits backwards"
     cost="none: the scores' values for each example are averaged again",
     assumes="scores that are means over examples, with the values of each example kept",
     fails_when="few examples: what was never drawn can't show",
+    claim=COMPARED,
 )
 def circuit_stability(
     model: Model,
@@ -100,6 +102,7 @@ def stability_of(
     cost="none",
     assumes="two scores of the same edges or nodes",
     fails_when="most scores are noise around 0: the rank correlation of all is then that of the noise",
+    claim=COMPARED,
 )
 def scores_agreement(
     model: Model,

@@ -29,6 +29,7 @@ import numpy as np
 import xarray as xr
 
 from assay.circuits.ablation import Ablation, as_ablation
+from assay.circuits.claims import ROLES as FOUND_ROLES
 from assay.circuits.intervention import Intervention, intervene
 from assay.circuits.measuring import METRIC, AMetric, as_metric
 from assay.circuits.places import Part, parts_of
@@ -64,6 +65,7 @@ SHOWN = 12
     cost="about four forward passes of all examples for each head, of which the schedule computes what differs",
     assumes="that what a head does on these prompts and on random tokens is what it does",
     fails_when="a role is shared among many heads, each below the threshold; a head's role differs from prompt to prompt",
+    claim=FOUND_ROLES,
 )
 def head_roles(
     model: Model,

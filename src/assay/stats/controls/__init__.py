@@ -17,7 +17,7 @@
 from assay.stats.controls.comparison import Comparison, Row, against
 from assay.stats.controls.components import other_layer, random_component
 from assay.stats.controls.control import Asked, Asking, Control, Measure, control, controls, find_control
-from assay.stats.controls.defaults import DEFAULTS, Claim, claim_of, controls_for
+from assay.stats.controls.defaults import DEFAULTS, Claim, claim_of, controls_for, unclaimed
 from assay.stats.controls.labels import shuffled_labels
 from assay.stats.controls.predictions import answered, instructed
 from assay.stats.controls.texts import Labelled, labelled
@@ -49,6 +49,7 @@ __all__ = [
     "random_component",
     "random_direction",
     "shuffled_labels",
+    "unclaimed",
     "untrained_weights",
     "wrong_sign",
 ]

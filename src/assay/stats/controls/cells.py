@@ -6,7 +6,7 @@ Scores have a cell for each component; a variable of a Result has one for each p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -65,8 +65,8 @@ class Cells:
         )
 
 
-def cells_of(value: Any, variable: str | None = None) -> Cells:
-    """The table of Scores, or of one variable of a Result (the first, if none is named); without cells that are NaN.
+def cells_of(value: Any, variable: str | None = None, *, at: Mapping[str, str] | None = None) -> Cells:
+    """The table of Scores, or of one variable of a Result (the first, if none is named) at some labels; no cells that are NaN.
 
     Raises:
         SettingsError: the value is neither, or there is no number in it.
@@ -75,7 +75,7 @@ def cells_of(value: Any, variable: str | None = None) -> Cells:
         case Scores():
             found = _of_scores(value)
         case Result():
-            found = _of_result(value, value.names[0] if variable is None else variable)
+            found = _of_result(value, value.names[0] if variable is None else variable, at or {})
         case _:
             raise SettingsError(f"Scores and results can be compared with controls, not {type(value).__name__}.")
     numbers = [name for name, number in zip(found.names, found.values, strict=True) if not np.isnan(number)]
@@ -107,8 +107,8 @@ def _parted(name: str) -> tuple[int | None, str]:
     return (int(found[0]), _LAYER.sub("L", name)) if len(found) == 1 else (None, name)
 
 
-def _of_result(result: Result, variable: str) -> Cells:
-    array = result[variable]
+def _of_result(result: Result, variable: str, at: Mapping[str, str]) -> Cells:
+    array = result[variable].sel(at)
     if array.dtype.kind not in "fiub":
         raise SettingsError(f"{variable!r} holds no numbers: name another variable of {', '.join(result.names)}.")
     dims = [str(dim) for dim in array.dims if dim != "example"]
@@ -120,10 +120,18 @@ def _of_result(result: Result, variable: str) -> Cells:
         rows, values = None, array.values.astype(float).reshape(-1)
     labels = [array[dim].values.tolist() if dim in array.coords else list(range(array.sizes[dim])) for dim in dims]
     places = [dict(zip(dims, chosen, strict=True)) for chosen in product(*labels)]
-    layers = tuple(int(place["layer"]) if isinstance(place.get("layer"), int) else None for place in places)
-    rests = tuple(_said({dim: label for dim, label in place.items() if dim != "layer"}) for place in places)
-    return Cells(tuple(_said(place) or variable for place in places), values, rows, variable, layers, rests)
+    parted = [_parted_place(place) for place in places]
+    names = tuple(_said(place) or variable for place in places)
+    quantity = ", ".join([variable, _said(at)] if at else [variable])
+    return Cells(names, values, rows, quantity, tuple(layer for layer, _ in parted), tuple(rest for _, rest in parted))
 
 
-def _said(place: dict[str, Any]) -> str:
+def _parted_place(place: Mapping[str, Any]) -> tuple[int | None, str]:
+    """The layer by its axis, or as a label such as L3.H2 says it; and the rest."""
+    if isinstance(place.get("layer"), int):
+        return place["layer"], _said({dim: label for dim, label in place.items() if dim != "layer"})
+    return _parted(_said(place))
+
+
+def _said(place: Mapping[str, Any]) -> str:
     return ", ".join(f"{dim} {label}" for dim, label in place.items())

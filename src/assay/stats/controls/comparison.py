@@ -21,12 +21,13 @@ import numpy as np
 
 from assay.core.calls import recall
 from assay.core.caveats import caveat
-from assay.core.errors import SettingsError
+from assay.core.claims import Claim
+from assay.core.errors import AssayError, SettingsError
 from assay.core.protocols import Scores
 from assay.stats.bootstrap import Units, bootstrap_statistic
 from assay.stats.controls.cells import cells_of
 from assay.stats.controls.control import Asked, Asking, Control, Measure, find_control
-from assay.stats.controls.defaults import claim_of, controls_for
+from assay.stats.controls.defaults import claim_of, controls_for, unclaimed
 from assay.stats.correction import bonferroni_level
 from assay.stats.estimate import Estimate
 from assay.stats.value import Value
@@ -102,8 +103,7 @@ def against(value: Any, *names: str, **options: Unpack[Asked]) -> Comparison:
     unknown = sorted(set(options) - set(Asked.__annotations__))
     if unknown:
         raise SettingsError(f"{unknown[0]!r} can't be said here; there are {', '.join(Asked.__annotations__)}.")
-    options.setdefault("absolute", isinstance(value, Scores))
-    asking = Asking(value, cells_of(value, options.get("variable")), recall(value), options)
+    asking = _asking(value, options)
     wanted = names or _defaults(value)
     made, skipped = _made([find_control(name) for name in dict.fromkeys(wanted)], asking, strict=bool(names))
     own = asking.measure()
@@ -122,10 +122,21 @@ def against(value: Any, *names: str, **options: Unpack[Asked]) -> Comparison:
     return Comparison(_quantity(asking), _estimated(lambda parts: parts[0], [[own]], asking, level), rows, skipped)
 
 
+def _asking(value: Any, options: Asked) -> Asking:
+    call = recall(value)
+    claim = (
+        call.claim if call is not None and isinstance(call.claim, Claim) and "variable" not in options else Claim("")
+    )
+    options.setdefault("absolute", claim.absolute or isinstance(value, Scores))
+    cells = cells_of(value, options.get("variable", claim.variable), at=claim.at)
+    return Asking(value, cells, call, options)
+
+
 def _defaults(value: Any) -> tuple[str, ...]:
     claim = claim_of(value, recall(value))
     if claim is None:
-        raise SettingsError("This result's method declares no kind of claim: name the controls, such as 'untrained'.")
+        why = unclaimed(recall(value)) or "its method declares no kind of claim"
+        raise SettingsError(f"No controls come by themselves here ({why}): name them, such as 'untrained'.")
     return controls_for(claim)
 
 
@@ -135,6 +146,14 @@ def _made(
     """Each control's measures, cheap ones first; those that can't be made, with the reason, if none was named."""
     made, skipped, spent = list[tuple[Control, list[Measure]]](), list[tuple[str, str]](), 0.0
     for control in sorted(wanted, key=lambda each: each.runs_again(asking)):
+        try:
+            inside = asking.inside(control.name)
+        except SettingsError as error:
+            skipped += _unmade(control, error, strict=strict)
+            continue
+        if inside is not None:
+            made.append((control, inside))
+            continue
         again = control.runs_again(asking)
         runs = asking.options.get("seeds", 1) if again else asking.options.get("draws", 20)
         runs = runs if control.varies else 1
@@ -147,13 +166,17 @@ def _made(
         first = asking.options.get("seed", 0)
         try:
             made.append((control, [control.make(asking, first + run) for run in range(runs)]))
-        except SettingsError as error:
-            if strict:
-                raise SettingsError(f"No control {control.name}: {str(error).rstrip('.')}.") from error
-            skipped.append((control.name, str(error)))
+        except AssayError as error:
+            skipped += _unmade(control, error, strict=strict)
         spent += cost
     order = {control.name: i for i, control in enumerate(wanted)}
     return sorted(made, key=lambda pair: order[pair[0].name]), tuple(skipped)
+
+
+def _unmade(control: Control, error: AssayError, *, strict: bool) -> list[tuple[str, str]]:
+    if strict:
+        raise SettingsError(f"No control {control.name}: {str(error).rstrip('.')}.") from error
+    return [(control.name, str(error))]
 
 
 def _estimated(
@@ -203,5 +226,7 @@ def _quantity(asking: Asking) -> str:
     if len(cells.names) == 1:
         return cells.quantity
     size = "size of " if asking.absolute else ""
+    if k == len(cells.names):
+        return f"{size}{cells.quantity}, mean of all {k}"
     which = f"the {k} largest" if k > 1 else "the largest"
     return f"{size}{cells.quantity}, {'mean of ' if k > 1 else ''}{which} of {len(cells.names)}"

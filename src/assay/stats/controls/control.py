@@ -10,6 +10,7 @@ name. Packages add their own with the same decorator, in a module that registers
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Int
 
 from assay.core.calls import Call
+from assay.core.claims import Claim
 from assay.core.errors import SettingsError, nearest
 from assay.core.registry import methods
 from assay.stats.controls.cells import Cells, cells_of
@@ -83,9 +85,15 @@ class Asking:
     options: Asked
 
     @property
+    def about(self) -> Claim:
+        """What the method says that its results claim; of whatever variable was asked for instead, nothing more."""
+        declared = None if self.call is None else self.call.claim
+        return declared if isinstance(declared, Claim) and "variable" not in self.options else Claim("")
+
+    @property
     def k(self) -> int:
         """How many of the best are averaged."""
-        return self.options.get("k", 1)
+        return self.options.get("k", len(self.cells.names) if self.about.over == "all" else 1)
 
     @property
     def absolute(self) -> bool:
@@ -109,7 +117,30 @@ class Asking:
         call = self.needed_call()
         given = self.options.get("model")
         value = call.again(**({"model": given} if given is not None else {}) | changed)
-        return self.measure(cells_of(value, self.options.get("variable")).only(self.cells.names))
+        wanted = self.options.get("variable", self.about.variable)
+        return self.measure(cells_of(value, wanted, at=self.about.at).only(self.cells.names))
+
+    def inside(self, control: str) -> list[Measure] | None:
+        """A control's draws, if the result itself holds it.
+
+        Raises:
+            SettingsError: the control makes no sense for this claim, or none of its draws were asked for.
+        """
+        control = "random" if control == "random_component" else control
+        if control in self.about.without:
+            raise SettingsError(self.about.without[control])
+        found = self.about.beside.get(control)
+        if found is None:
+            return None
+        if found.variable not in self.value.names:
+            raise SettingsError("the method was asked not to measure it")
+        if found.along is None:
+            return [self.measure(cells_of(self.value, found.variable))]
+        labels = [str(label) for label in self.value[found.variable][found.along].values]
+        drawn = [label for label in labels if re.fullmatch(found.labels, label)]
+        if not drawn:
+            raise SettingsError("the method was asked for none of them")
+        return [self.measure(cells_of(self.value, found.variable, at={found.along: label})) for label in drawn]
 
     def measure(self, cells: Cells | None = None, *, chosen: Sequence[int] | None = None) -> Measure:
         """The quantity of a table: its own best, or chosen cells."""

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from assay.core.calls import Call
+from assay.core.claims import Claim as Declared
+from assay.core.claims import Unclaimed
 from assay.core.errors import SettingsError, nearest
 from assay.core.protocols import Scores
 
@@ -47,7 +49,16 @@ def controls_for(claim: str) -> tuple[str, ...]:
 
 def claim_of(value: object, call: Call | None) -> Claim | None:
     """What kind of claim a result makes: what its method declares, or localisation for Scores."""
+    declared = None if call is None else call.claim
+    if isinstance(declared, Unclaimed):
+        return None
     for known in DEFAULTS:
-        if call is not None and call.claim == known:
+        if isinstance(declared, Declared) and declared.kind == known:
             return known
     return "localisation" if isinstance(value, Scores) else None
+
+
+def unclaimed(call: Call | None) -> str:
+    """Why a method's results make no claim, if it says so."""
+    declared = None if call is None else call.claim
+    return declared.why if isinstance(declared, Unclaimed) else ""
