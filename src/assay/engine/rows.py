@@ -49,9 +49,14 @@ def own_rows(prompts: Prompts, rows: Sequence[int]) -> list[int]:
     return [own_row(prompts, row) for row in rows]
 
 
+def in_order(rows: Sequence[int]) -> bool:
+    """Whether these are the examples 0, 1, 2, …"""
+    return all(place == row for place, row in enumerate(rows))
+
+
 def merge(parts: Sequence[tuple[Sequence[int], Tensor]], *, ragged: Sequence[int] = ()) -> Tensor:
     """Tensors of groups as one, in the order of the examples. Along `ragged` axes shorter ones are filled with NaN."""
-    if len(parts) == 1 and all(place == row for place, row in enumerate(parts[0][0])):
+    if len(parts) == 1 and in_order(parts[0][0]):
         return parts[0][1]
     total = sum(len(rows) for rows, _ in parts)
     first = parts[0][1]

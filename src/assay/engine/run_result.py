@@ -12,7 +12,7 @@ from torch import Tensor
 
 from assay.core.errors import SiteError, nearest
 from assay.engine.prepare import checked, prompts_of
-from assay.engine.rows import groups, merge
+from assay.engine.rows import groups, in_order, merge
 from assay.engine.runner import Runner, executed, needed_sites
 from assay.engine.select import Scope, head_axis, position_axis
 from assay.engine.source_means import source_means
@@ -116,7 +116,9 @@ def execute(
     needed = needed_sites(network, experiment, [runs])
     means = source_means(network, experiment, prompts, [runs])
     used = list(dict.fromkeys(run.input for run in runs.values()))
-    outputs, captured, measured = [], {}, {}  # type: ignore[var-annotated]
+    outputs: list[tuple[Sequence[int], Tensor | None]] = []
+    captured: list[tuple[Sequence[int], list[tuple[str, Site, Tensor]]]] = []
+    measured: dict[str, list[tuple[Sequence[int], Tensor]]] = {}
     for rows in groups(prompts, used):
         runner = Runner(network, experiment, prompts, rows, means, needed, frozen=tuple(frozen), to_output=to_output)
         for name in order:
@@ -124,8 +126,7 @@ def execute(
         main = runs[experiment.main]
         kept = runner.kept[experiment.main]
         outputs.append((rows, kept.output))
-        for label, site, tensor in kept_by_captures(network, main, runner, experiment.main):
-            captured.setdefault((label, site), []).append((rows, tensor))
+        captured.append((rows, kept_by_captures(network, main, runner, experiment.main)))
         for metric in experiment.metrics:
             name = metric.run or experiment.main
             measured.setdefault(metric.name or metric.kind, []).append((rows, runner.measure(metric, name, runs[name])))
@@ -135,11 +136,22 @@ def execute(
     return RunResult(
         tokens,
         whole,
-        {label: merge(parts, ragged=ragged_axes(site)) for (label, site), parts in captured.items()},
+        _merged(captured),
         {name: merge(parts, ragged=tuple(range(1, parts[0][1].ndim))) for name, parts in measured.items()},
         network,
         (*network.facts, *tokens.facts),
     )
+
+
+def _merged(groups: Sequence[tuple[Sequence[int], list[tuple[str, Site, Tensor]]]]) -> dict[str, Tensor]:
+    """What the captures kept of each group of examples, put together; every group has the same, in the same order."""
+    if len(groups) == 1 and in_order(groups[0][0]):
+        return {label: tensor for label, _, tensor in groups[0][1]}
+    rows = [each for each, _ in groups]
+    return {
+        places[0][0]: merge([(r, t) for r, (_, _, t) in zip(rows, places, strict=True)], ragged=ragged_axes(places[0][1]))
+        for places in zip(*(kept for _, kept in groups), strict=True)
+    }
 
 
 def ragged_axes(site: Site) -> tuple[int, ...]:
