@@ -18,6 +18,9 @@ from assay.engine.speed import Speed, speed_of
 from assay.models.chain import Chain, Link
 from assay.models.network import Network
 
+CALL = 4e6
+"""Operations in attention that take as long as one more call of it, on a few cores: about a tenth of a millisecond."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -117,6 +120,10 @@ class Costs:
             seconds = sum(self.speed.block(n * (block + keys * pair), n) for n, block, pair in work if n)
             seconds += read * self.unembedding / self.speed.rate(read) if read else 0.0
         return Work(flops, seconds, max(rows, default=0) * self.row_bytes + self.logit_bytes(read))
+
+    def spare_queries(self, keys: int) -> float:
+        """How many queries over so many keys cost as much as another call of attention does."""
+        return CALL / (max(self.meeting, default=0) * keys or CALL)
 
     def plain(self, tokens: int, pairs: int) -> float:
         """Operations of plain passes over so many tokens, with so many pairs of a query and a key that it may see."""

@@ -121,6 +121,7 @@ def _optimisations(plan: Plan, passes: Sequence[PassPlan], split: int) -> dict[s
     position = "positions before the first change are not computed"
     why = plan.why_everywhere()
     everywhere = f"not used: {why}" if why else "unchanged passes give logits only where a metric reads them"
+    attention = "variants that begin at near positions share a call of attention"
     said = {
         "depth": "variants begin at the block that they change",
         "position": position if plan.whole is None else f"not used: {plan.whole}",
@@ -129,6 +130,7 @@ def _optimisations(plan: Plan, passes: Sequence[PassPlan], split: int) -> dict[s
         "together": "inputs of one length share their unchanged pass",
         "head_out": "edits of heads' outputs are made at z, where that is the same",
         "unembed": everywhere,
+        "attention": attention if plan.whole is None else f"not used: {plan.whole}",
     }
     return said | dict.fromkeys(sorted(plan.without), "switched off")
 

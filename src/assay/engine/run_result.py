@@ -149,7 +149,9 @@ def _merged(groups: Sequence[tuple[Sequence[int], list[tuple[str, Site, Tensor]]
         return {label: tensor for label, _, tensor in groups[0][1]}
     rows = [each for each, _ in groups]
     return {
-        places[0][0]: merge([(r, t) for r, (_, _, t) in zip(rows, places, strict=True)], ragged=ragged_axes(places[0][1]))
+        places[0][0]: merge(
+            [(r, t) for r, (_, _, t) in zip(rows, places, strict=True)], ragged=ragged_axes(places[0][1])
+        )
         for places in zip(*(kept for _, kept in groups), strict=True)
     }
 

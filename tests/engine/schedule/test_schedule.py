@@ -21,6 +21,7 @@ from assay.core.result import Result
 from assay.engine import naive
 from assay.engine.costs import Costs
 from assay.engine.schedule.measure import OPTIONS, measure
+from assay.engine.schedule.rows import FlatRows
 from assay.models.taps import HeadOut
 
 FLAT = ("llama", "gpt2", "gpt_neox", "gemma2", "qwen3", "opt", "bert", "gemma3_text", "phi", "olmo2")
@@ -165,7 +166,9 @@ def test_only_what_differs_is_computed() -> None:
     )
 
 
-@pytest.mark.parametrize("option", [name for name in OPTIONS if name not in ("head_out", "unembed")])  # counted below
+@pytest.mark.parametrize(
+    "option", [name for name in OPTIONS if name not in ("head_out", "unembed", "attention")]
+)  # counted below
 def test_every_optimisation_can_be_switched_off_and_is_missed(option: str) -> None:
     """Counted in token-layers; a staggered start and a joint unchanged pass save passes, not token-layers."""
     experiment = patches()
@@ -175,6 +178,31 @@ def test_every_optimisation_can_be_switched_off_and_is_missed(option: str) -> No
         assert off.cost.passes > on.cost.passes and off.cost.token_layers == on.cost.token_layers
     else:
         assert off.cost.token_layers > on.cost.token_layers
+
+
+def test_sequences_that_begin_at_near_positions_share_calls_of_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls by the variants' pass; all first positions of one length in one call, each in its own, and some of each."""
+    calls: list[int] = []
+    together = FlatRows.together
+
+    def counted(rows: FlatRows, layer: int) -> Any:
+        found = list(together(rows, layer))
+        calls.append(len(found))
+        return iter(found)
+
+    monkeypatch.setattr(FlatRows, "together", counted)
+    experiment = patches(0, 0, layer=[1], pos=list(range(5)))
+    agree("llama", experiment)
+    shared = max(calls)
+    calls.clear()
+    agree("llama", experiment, without=["attention"])
+    assert (shared, max(calls)) == (1, 5)
+    calls.clear()
+    monkeypatch.setattr(
+        Costs, "spare_queries", lambda costs, keys: 4.0
+    )  # two examples of a length begin at each position
+    agree("llama", experiment)
+    assert max(calls) == 2  # positions 0 to 2, with two and four idle queries; 3 and 4
 
 
 def test_only_what_is_read_is_unembedded() -> None:

@@ -53,14 +53,20 @@ class RowRun:
     costs: Costs
     padded: bool
     """The model puts its output into sequences again: the rows that are read must fill whole ones."""
+    share_calls: bool
+    """Sequences that begin at near positions may share a call of attention."""
 
     def make(self, placed: Sequence[Sequence[Placed]], departures: Sequence[Departure]) -> Made:
         """Run it. `placed` and `departures` are those of each variant of the batch."""
         scope = self.runner.scope(self.run)
         sequences = Sequences.of(departures)
         examples = len(scope.rows)
-        kind = FlatRows if self.flat else WholeRows
-        rows: Rows = kind(sequences, self.base, examples, scope.tokens)
+        rows: Rows
+        if self.flat:
+            spare = self.costs.spare_queries(scope.tokens) if self.share_calls else 0
+            rows = FlatRows(sequences, self.base, examples, scope.tokens, spare=spare)
+        else:
+            rows = WholeRows(sequences, self.base, examples, scope.tokens)
         made = Made(Values(self.base, rows, self.chain))
         if not len(sequences):
             return made

@@ -154,6 +154,7 @@ class Execution:
             frozenset(self.plan.fixed),
             self.plan.costs,
             self.plan.layout.padded,
+            "attention" not in self.plan.without,
         )
 
     def _flat(self, bases: Iterable[Base]) -> bool:

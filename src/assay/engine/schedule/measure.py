@@ -40,7 +40,7 @@ from assay.experiments.runs import Run
 from assay.models.network import Network
 from assay.models.prompts import Prompts
 
-OPTIONS = ("depth", "position", "noop", "stagger", "together", "head_out", "unembed")
+OPTIONS = ("depth", "position", "noop", "stagger", "together", "head_out", "unembed", "attention")
 """Optimisations that can be switched off by name."""
 
 

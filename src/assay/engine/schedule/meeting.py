@@ -2,7 +2,8 @@
 
 Each sequence's queries see the keys and values of the unchanged pass before its first row, and its own from there on, under
 the mask of the unchanged pass. The model's own attention function computes it, so soft caps, sinks and biases stay its
-own. Cost: for each first position one call for all sequences that begin there.
+own. Cost: one call for all sequences that begin at the same position, or at positions near enough that some idle queries
+cost less than another call.
 """
 
 from __future__ import annotations
@@ -34,20 +35,23 @@ class Meeting:
         n = self.rows.count(self.layer)
         if module not in self.base.past or query.shape[2] != n or key.shape[2] != n or query.shape[0] != 1:
             raise CannotMeetError("attention was called with other rows than those under way.")
-        keys, values = self.base.past[module]
+        keys, values = (
+            torch.cat([past.transpose(1, 2).flatten(0, 1).to(new), new[0].transpose(0, 1)])
+            for past, new in zip(self.base.past[module], (key, value), strict=True)
+        )
+        queries = query[0].transpose(0, 1).contiguous()
         out: Tensor | None = None
-        for first, index, example in self.rows.by_first(self.layer):
-            own = [_gather(t, index) for t in (query, key, value)]
-            seen = self._mask(mask, first, example)
-            all_keys, all_values = (
-                torch.cat([past[example, :, :first].to(new), new], dim=2)
-                for past, new in ((keys, own[1]), (values, own[2]))
-            )
-            extra = {name: self._argument(a, first, example) for name, a in rest.items()}
-            made, _ = self.base.attention(module)(module, own[0], all_keys, all_values, seen, **extra)
+        for group, here in self.rows.together(self.layer):
+            example, end = group.example[:here], group.ends[here]
+            seen = self._mask(mask, group.first, example)
+            extra = {name: self._argument(a, group.first, example) for name, a in rest.items()}
+            asked = _gather(queries, group.queries[:here])
+            given = (_gather(keys, group.keys[:here]), _gather(values, group.keys[:here]))
+            made, _ = self.base.attention(module)(module, asked, *given, seen, **extra)
             if out is None:
                 out = made.new_empty(n, *made.shape[2:])
-            out[index.flatten()] = made.flatten(0, 1)
+            made = made.flatten(0, 1)
+            out[group.rows[:end]] = made if len(made) == end else made[group.kept[:end]]
         assert out is not None
         return out[None], None
 
@@ -70,6 +74,7 @@ class Meeting:
         return argument
 
 
-def _gather(tensor: Tensor, index: Tensor) -> Tensor:
-    """[1, head, row, d] at rows [sequence, row] as [sequence, head, row, d]."""
-    return tensor[0].transpose(0, 1)[index].transpose(1, 2)
+def _gather(rows: Tensor, index: Tensor) -> Tensor:
+    """[row, head, d] at [sequence, position] as [sequence, head, position, d]."""
+    found = rows.flatten(1).index_select(0, index.flatten().to(rows.device))
+    return found.view(*index.shape, *rows.shape[1:]).transpose(1, 2)

@@ -78,11 +78,35 @@ class Rows(Protocol):
         """Where positions of sequences lie in a site's tensor read with `frame`: an index into its first two axes."""
 
 
-class FlatRows:
-    """One row for each position that may differ: tensors are [1, row, …]."""
+@dataclass(frozen=True)
+class Together:
+    """Sequences whose attention is one call, from position `first` on. Some may begin later: what their queries before
+    that give is left out.
 
-    def __init__(self, sequences: Sequences, base: Base, batch: int, length: int) -> None:
-        self.sequences, self.batch, self.length = sequences, batch, length
+    `queries` [sequence, position from `first` on] are rows under way; `keys` [sequence, position] count first the rows
+    of the unchanged pass, example by example, then those under way. Of the call's results, flattened, `kept` are those
+    of `rows`; the first `ends[n]` of them are those of the first n sequences.
+    """
+
+    first: int
+    members: list[int]
+    example: Int[Tensor, " sequence"]
+    queries: Int[Tensor, "sequence query"]
+    keys: Int[Tensor, "sequence pos"]
+    kept: Int[Tensor, " row"]
+    rows: Int[Tensor, " row"]
+    ends: list[int]
+
+
+class FlatRows:
+    """One row for each position that may differ: tensors are [1, row, …].
+
+    Sequences that begin at different positions share a call of attention where that takes at most `spare` idle queries
+    for each position at which some begin: fewer, larger calls.
+    """
+
+    def __init__(self, sequences: Sequences, base: Base, batch: int, length: int, *, spare: float = 0) -> None:
+        self.sequences, self.batch, self.length, self.spare = sequences, batch, length, spare
         counts = [length - first for first in sequences.first]
         self.offsets = [0]
         for n in counts:
@@ -121,25 +145,46 @@ class FlatRows:
         row = self._shift[sequence] + position
         return (torch.zeros_like(row), row)
 
-    def by_first(self, layer: int) -> Iterator[tuple[int, Int[Tensor, "sequence row"], Int[Tensor, " sequence"]]]:
-        """Sequences under way that begin at the same position: it, their rows, and their examples."""
+    def together(self, layer: int) -> Iterator[tuple[Together, int]]:
+        """Sequences that attention computes in one call: each group, and how many of it are under way."""
         n = self.sequences.under_way(layer)
-        for first, (members, rows, examples) in self._groups.items():
-            here = bisect_left(members, n)
-            if here:
-                yield first, rows[:here], examples[:here]
+        for group in self._groups:
+            if here := bisect_left(group.members, n):
+                yield group, here
 
     @cached_property
-    def _groups(self) -> dict[int, tuple[list[int], Tensor, Tensor]]:
+    def _groups(self) -> list[Together]:
         members: dict[int, list[int]] = {}
         for s, first in enumerate(self.sequences.first):
             members.setdefault(first, []).append(s)
-        made = {}
-        for first, group in members.items():
-            begin = torch.tensor([self.offsets[s] for s in group])
-            rows = begin[:, None] + torch.arange(self.length - first)
-            made[first] = (group, rows, torch.tensor([self.sequences.example[s] for s in group]))
-        return made
+        joined: dict[int, list[int]] = {}
+        for first in sorted(members):
+            opened = next(reversed(joined), None)
+            spare = None if opened is None else len(members[first]) * (first - opened)
+            if opened is None or spare is None or spare > self.spare:
+                joined[first] = list(members[first])
+            else:
+                joined[opened] += members[first]
+        return [self._group(first, sorted(group)) for first, group in joined.items()]
+
+    def _group(self, first: int, members: list[int]) -> Together:
+        firsts = torch.tensor([self.sequences.first[s] for s in members])[:, None]
+        example = torch.tensor([self.sequences.example[s] for s in members])
+        rows = torch.tensor([self.offsets[s] for s in members])[:, None] + torch.arange(self.length) - firsts
+        own = torch.arange(self.length) >= firsts
+        there = example[:, None] * self.length + torch.arange(self.length)
+        keys = torch.where(own, self.batch * self.length + rows, there)
+        mine = own[:, first:]
+        return Together(
+            first,
+            members,
+            example,
+            queries=rows[:, first:].clamp(min=0),
+            keys=keys,
+            kept=mine.flatten().nonzero()[:, 0],
+            rows=rows[:, first:][mine],
+            ends=[0, *mine.sum(1).cumsum(0).tolist()],
+        )
 
 
 class WholeRows:
