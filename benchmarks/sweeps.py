@@ -1,210 +1,244 @@
 """Sweeps of patches side by side: assay's schedule, loops and batches of hooks by hand, and the other libraries.
 
-    .venv-peers/bin/python benchmarks/sweeps.py [--rounds 3] [--cells 16] [--pairs 32] [--threads 2] [--full]
-        [--json results.json] [--page docs/benchmarks.md]
+    .venv-peers/bin/python benchmarks/sweeps.py [--rounds 2] [--cells 12] [--pairs 32] [--threads 2] [--rows a b …]
+        [--no-growth | --growth] [--json results.json] [--page docs/benchmarks.md] [--from results.json]
 
 The rows: patches of the residual stream, of heads, of MLP and attention outputs, path patching, attribution patching,
-steered generation, and one edit on one prompt. assay runs all cells. The others run one pass for each cell, whatever the
-cell, so they run `--cells` of them, spread over the grid, and their time is scaled to the whole; where this was done the
-table says so. Before anything is timed, every tool's numbers at those cells are compared with those of assay's naive
-engine. In every round each tool runs once, in a new order; shown are medians. The model is the embedded one in float32.
+steered generation, and one edit on one prompt. Each tool has a process of its own, with its own imports and its own copy of
+the model; they are asked one after the other, so that one works while the others wait. In every round each tool runs once, in a
+new order; shown are medians. assay runs all of a row. The others run one pass for each cell, whatever the cell, so they run
+`--cells` of them, spread over the grid, and their time is scaled to the whole; where this was done the table says so. Before
+anything is timed, every tool's numbers at sampled cells are compared with those of assay's naive engine, which has a process of
+its own too: a tool whose numbers differ is left out of the row, and the page says so. The model is the embedded one in float32.
+
+`--growth` measures how assay's cost grows with layers, positions, prompts and variants; without `--rows` it is done anyway.
+`--from` writes the page and its pictures again from stored results. `--json` is written after every row.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
+import os
 import random
 import statistics
-from collections.abc import Callable
-from dataclasses import asdict, replace
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from side_by_side import attribution, contestants, steering
-from side_by_side.by_hooks import HookBatches, HookLoop
-from side_by_side.by_nnsight import NNsightLoop
-from side_by_side.by_transformer_lens import TransformerLens
-from side_by_side.least import least
-from side_by_side.machine import machine, peak, versions
+from side_by_side.agree import Differs, agreed
 from side_by_side.page import write_into
-from side_by_side.rounds import Clock, measure
-from side_by_side.sweep_page import sweep_table
-from side_by_side.sweep_rows import Part, Row, rows, spread
+from side_by_side.sweep_page import growth_text, sweep_table
+from side_by_side.talk import Worker, WorkerError
 
-import assay
-
-TOLERANCE = 2e-4  # of the largest number: some rivals use another attention kernel
-BUILDERS = {
-    "loop by hand": ("torch", HookLoop),
-    "batches by hand": ("torch", HookBatches),
-    "TransformerLens": ("transformer_lens", TransformerLens),
-    "nnsight": ("nnsight", NNsightLoop),
-}
+HERE = Path(__file__).parent
+TOOLS = ("loop by hand", "batches by hand", "TransformerLens", "nnsight", "nnsight, invokes", "pyvene")
+PAUSE = 0.3  # seconds before a measurement: the threads of the tool before have gone to sleep
+Result = dict[str, Any]
 
 
-def close(tool: str, found: torch.Tensor, wanted: torch.Tensor) -> float:
-    """The largest difference, of the largest number; stop if it is too large."""
-    difference = float((found.reshape(wanted.shape) - wanted).abs().max() / wanted.abs().max())
-    assert difference <= TOLERANCE, f"{tool}: {difference:.1e} from assay's naive engine"
-    return difference
+class Benchmark:
+    """The tools' processes, and what they found so far."""
 
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.order = random.Random(0)
+        self.workers: dict[str, Worker] = {}
+        self.rows_of: dict[str, list[str]] = {}
+        self.result: Result = {
+            "clock": options.clock,
+            "rounds": options.rounds,
+            "rows": {},
+            "one_edit": {},
+            "growth": {},
+        }
 
-def values(result: assay.Result, part: Part) -> torch.Tensor:
-    """The metric of an experiment [cells, examples], at the cells of `part`."""
-    names = {"site": part.sites, "layer": part.layers, "pos": part.positions, "head": part.heads}
-    chosen = {n: list(v) for n, v in names.items() if v is not None and n in result["diff"].dims}
-    return torch.tensor(result["diff"].sel(chosen).values).reshape(-1, len(part.clean))
+    def start(self, name: str) -> Worker | None:
+        """A worker that has loaded the model; None where the library is not installed."""
+        env = {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(self.options.threads), "HF_HUB_OFFLINE": "1"}
+        worker = Worker(name, [sys.executable, "-m", "side_by_side.worker", name], env=env)
+        given = {n: v for n, v in vars(self.options).items() if not isinstance(v, Path)}
+        answer = worker.ask("start", options=given)
+        if "absent" in answer:
+            print(f"{name} is not installed: {answer['absent']}", flush=True)
+            worker.close()
+            return None
+        self.workers[name], self.rows_of[name] = worker, answer["rows"]
+        return worker
 
+    def close(self, names: Iterable[str]) -> None:
+        for name in list(names):
+            self.workers.pop(name).close()
 
-def grids(row: Row, tool: str, cells: int) -> list[Part]:
-    """What a tool runs: some cells of each part, or whole layers for one that batches over everything else."""
-    if tool == "batches by hand":
-        count = max(1, cells // 8)
-        return [replace(part, layers=spread(part.layers, min(count, len(part.layers)))) for part in row.parts]
-    return [part.sample(max(1, round(cells * row.share / len(row.parts)))) for part in row.parts]
-
-
-def scaled(tool: Any, row: Row, parts: list[Part], clock: Clock) -> float:
-    """Seconds for all cells of a row, from the time for some of them; what is done once is not scaled."""
-    total = 0.0
-    for whole, part in zip(row.parts, parts, strict=True):
-        given: list[Any] = []
-        total += clock.time(lambda part=part, given=given: given.append(tool.prepare(part)))
-        took = clock.time(lambda part=part, given=given: tool.cells(part, given[0]))
-        total += took * len(whole.cells) / len(part.cells)
-    return total
-
-
-def patching(model: Any, tools: dict[str, Any], row: Row, options: argparse.Namespace) -> dict[str, Any]:
-    """One row of patches: checked, then timed."""
-    depth, clock = model.n_layers, Clock(options.clock)
-    experiments = [part.experiment(depth) for part in row.parts]
-    checked = grids(row, "", options.cells)
-    wanted = [values(model.measure(part.experiment(depth), engine="naive"), part) for part in checked]
-    results = [model.measure(experiment) for experiment in experiments]
-    errors = {"assay": max(close("assay", values(r, p), w) for r, p, w in zip(results, checked, wanted, strict=True))}
-    for name, tool in tools.items():
-        found = [tool.cells(part, tool.prepare(part)) for part in checked]
-        errors[name] = max(close(f"{name}, row {row.name}", f, w) for f, w in zip(found, wanted, strict=True))
-    works: dict[str, Callable[[], float]] = {
-        "assay": lambda: clock.time(lambda: [model.measure(e) for e in experiments])
-    }
-    works |= {n: lambda n=n, t=t: scaled(t, row, grids(row, n, options.cells), clock) for n, t in tools.items()}
-    ran = {n: sum(len(part.cells) for part in grids(row, n, options.cells)) for n in tools}
-    minimum = [least(model.native, part) for part in row.parts]
-    costs = [result.cost for result in results]
-    return {
-        "title": row.title, "cells": sum(len(part.cells) for part in row.parts),
-        "examples": len(row.parts[0].clean), "ran": ran,
-        "errors": errors, "seconds": interleaved(works, options.rounds),
-        "token_layers": sum(c.token_layers for c in costs), "flops": sum(c.flops or 0.0 for c in costs),
-        "least_flops": None if None in minimum else sum(m or 0.0 for m in minimum),
-        "peak_bytes": max((c.peak_bytes or 0) for c in costs),
-        "facts": sorted({fact for r in results for fact in r.provenance.facts}),
-    }  # fmt: skip
-
-
-def interleaved(works: dict[str, Callable[[], float]], rounds: int) -> dict[str, dict[str, float]]:
-    """Each tool once in every round, in a new order; median, least and most seconds."""
-    order, took = random.Random(0), {name: [] for name in works}
-    for _ in range(rounds):
-        names = list(works)
-        order.shuffle(names)
+    def run(self) -> Result:
+        """All rows, then growth."""
+        started = time.perf_counter()
+        naive = self.start("naive")
+        assert naive is not None  # it needs nothing but assay
+        about = naive.ask("about")
+        self.result |= {"machine": about["machine"], "versions": about["versions"], "tokens": about["tokens"]}
+        names = [name for name in self.rows_of["naive"] if self.asked(name)]
+        wanted = {name: naive.ask("numbers", row=name)["numbers"] for name in names}
+        self.close(["naive"])
+        for name in ("assay", *(self.options.tools if names else ())):
+            self.start(name)
+        peaks = [self.workers["assay"].ask("peak")["peak"]]
         for name in names:
-            took[name].append(works[name]())
-    return {n: {"median": statistics.median(t), "least": min(t), "most": max(t)} for n, t in took.items()}
+            if name == "h":
+                self.result["one_edit"] = self.latency(wanted["h"])
+            else:
+                self.result["rows"][name] = self.row(name, {**about["rows"][name]}, wanted[name])
+            peaks.append(self.workers["assay"].ask("peak")["peak"])
+            self.result |= {"gemm_peak": max(peaks), "gemm_peaks": peaks}
+            self.keep()
+        self.close([name for name in self.workers if name != "assay"])
+        if self.options.growth:
+            self.result["growth"] = self.growth()
+        self.close(["assay"])
+        self.result["machine"]["load_1_min_after"] = round(os.getloadavg()[0], 1)
+        self.result["minutes"] = (time.perf_counter() - started) / 60
+        self.keep()
+        return self.result
+
+    def asked(self, name: str) -> bool:
+        """Whether a row is wanted, by its letter or by its whole name."""
+        rows = self.options.rows
+        return rows is None or name[0] in rows or name in rows
+
+    def row(self, name: str, about: Result, wanted: Result) -> Result:
+        """One row: every tool checked, then timed in rounds."""
+        errors, out = self.checked(name, wanted)
+        answers = self.interleaved(list(errors), lambda tool: self.workers[tool].ask("time", row=name), out)
+        found = {
+            **about, "errors": {t: errors[t] for t in answers}, "out": out,
+            "seconds": {t: spread([a["seconds"] for a in given]) for t, given in answers.items()},
+            "grown_bytes": {t: max(a["grown_bytes"] for a in given) for t, given in answers.items()},
+            "ran": {t: given[0]["ran"] for t, given in answers.items() if given[0]["ran"] is not None},
+        }  # fmt: skip
+        told = ("token_layers", "flops", "least_flops", "peak_bytes", "facts")
+        found |= {key: answers["assay"][0][key] for key in told if key in answers["assay"][0]}
+        print(f"{name:<3}" + "  ".join(f"{t} {s['median']:.2f} s" for t, s in found["seconds"].items()), flush=True)
+        return found
+
+    def latency(self, wanted: Result) -> Result:
+        """One edit on one prompt, as multiples of plain passes in the same process."""
+        errors, out = self.checked("h", wanted)
+        count = self.options.latency_rounds
+        answers = self.interleaved(list(errors), lambda tool: self.workers[tool].ask("latency", count=count), out)
+        found = {t: {"ratios": [r for a in given for r in a["ratios"]]} for t, given in answers.items()}
+        plain = [ratio for given in answers.values() for answer in given for ratio in answer["plain"]]
+        return {"plain again": {"ratios": plain}, **found}
+
+    def checked(self, name: str, wanted: Result) -> tuple[dict[str, float], dict[str, str]]:
+        """The tools that find what the naive engine finds, with their errors; and why others are out. assay must."""
+        errors, out = {}, {}
+        for tool in [tool for tool in self.workers if name in self.rows_of[tool]]:
+            try:
+                errors[tool] = agreed(self.workers[tool].ask("numbers", row=name)["numbers"], wanted)
+            except (WorkerError, Differs) as error:
+                self.leave_out(name, tool, error, out)
+        return errors, out
+
+    def leave_out(self, name: str, tool: str, error: Exception, out: dict[str, str]) -> None:
+        if tool == "assay":
+            raise error
+        out[tool] = str(error)
+        print(f"{name}: {tool} is left out: {error}", flush=True)
+
+    def interleaved(
+        self, names: list[str], work: Callable[[str], Result], out: dict[str, str] | None = None
+    ) -> dict[str, list[Result]]:
+        """Each once in every round, in a new order; without those that fail, where `out` takes the reason."""
+        found: dict[str, list[Result]] = {name: [] for name in names}
+        for _ in range(self.options.rounds):
+            for name in self.order.sample(list(found), len(found)):
+                time.sleep(PAUSE)
+                try:
+                    found[name].append(work(name))
+                except WorkerError as error:
+                    if out is None:
+                        raise
+                    self.leave_out("timing", name, error, out)
+                    del found[name]
+        return found
+
+    def growth(self) -> Result:
+        """Every point of every axis once in each round, in a new order."""
+        axes = self.workers["assay"].ask("axes")["axes"]
+        points = {f"{axis} {value}": (axis, value) for axis, about in axes.items() for value in about["values"]}
+        asked = lambda name: self.workers["assay"].ask("grow", axis=points[name][0], value=points[name][1])  # noqa: E731
+        answers = self.interleaved(list(points), asked)
+        for axis, about in axes.items():
+            given = [answers[f"{axis} {value}"] for value in about["values"]]
+            about["seconds"] = [statistics.median(a["seconds"] for a in each) for each in given]
+            about["token_layers"] = [each[0]["token_layers"] for each in given]
+            about["flops"] = [each[0]["flops"] for each in given]
+            print(
+                f"{axis:<14}"
+                + "  ".join(f"{v}: {s:.2f} s" for v, s in zip(about["values"], about["seconds"], strict=True))
+            )
+        return dict(axes)
+
+    def keep(self) -> None:
+        if self.options.json:
+            self.options.json.write_text(json.dumps(self.result, indent=1) + "\n", encoding="utf-8")
 
 
-def whole(title: str, works: dict[str, Any], check: Callable[[str, Any, Any], float], options: Any) -> dict[str, Any]:
-    """A row in which every tool does all of the work; the first of them is what the others are compared with."""
-    clock = Clock(options.clock)
-    reference = works.pop("naive")()
-    errors = {name: check(name, work(), reference) for name, work in works.items()}
-    timed = {name: lambda work=work: clock.time(work) for name, work in works.items()}
-    return {"title": title, "errors": errors, "seconds": interleaved(timed, options.rounds)}
+def spread(seconds: list[float]) -> Result:
+    return {"median": statistics.median(seconds), "least": min(seconds), "most": max(seconds), "all": seconds}
 
 
-def one_edit(model: Any, ids: torch.Tensor, options: argparse.Namespace) -> dict[str, Any]:
-    """One edit on one prompt, as a multiple of a plain forward pass."""
-    only = ("assay", "hooks by hand", "TransformerLens", "nnsight")
-    works = {name: work["one edit"] for name, work in contestants.contestants(model.native, ids, only=only).items()}
-    wanted = works["assay"]()["logits"]
-    for name, work in works.items():
-        close(name, work()["logits"], wanted)
-    timed = measure(
-        lambda: model.native(input_ids=ids, use_cache=False),
-        works,
-        rounds=options.latency_rounds,
-        clock=Clock(options.clock),
-    )
-    return {name: asdict(timing) for name, timing in timed.items()}
+def write_page(page: Path, result: Mapping[str, Any]) -> None:
+    """The tables into the page, and the pictures beside it."""
+    from side_by_side.sweep_pictures import growth_picture, ratio_picture
+
+    images = page.parent / "images"
+    if result["rows"]:
+        (images / "sweep-ratios.svg").write_text(str(ratio_picture(result)) + "\n", encoding="utf-8")
+        write_into(page, sweep_table(result), "sweeps")
+    if result["growth"]:
+        (images / "sweep-growth.svg").write_text(str(growth_picture(result["growth"])) + "\n", encoding="utf-8")
+        write_into(page, growth_text(result["growth"]), "growth")
 
 
-def options_of() -> argparse.Namespace:
+def options_of(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--latency-rounds", type=int, default=15, help="rounds of the row that times one edit")
-    parser.add_argument("--cells", type=int, default=16, help="cells of a row that a tool with one pass a cell runs")
-    parser.add_argument("--pairs", type=int, default=1, help="32 adds a row with so many prompt pairs")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument(
+        "--latency-rounds", type=int, default=15, help="edits in each round of the row that times one edit"
+    )
+    parser.add_argument("--cells", type=int, default=12, help="cells of a row that a tool with one pass a cell runs")
+    parser.add_argument("--pairs", type=int, default=32, help="prompt pairs in row a″; 1 leaves the row out")
+    parser.add_argument(
+        "--model", help="another model of the Llama family, a folder or a hub name; not the embedded one"
+    )
     parser.add_argument("--layers", type=int, help="only sweep the first so many layers")
     parser.add_argument("--senders", nargs="*", default=["8.4", "20.0"], help="heads for path patching, LAYER.HEAD")
-    parser.add_argument("--rows", nargs="*", help="only these, by letter: a b c d e g h")
-    parser.add_argument("--full", action="store_true", help="steering: 64 variants × 40 tokens, not 8 × 10")
-    parser.add_argument("--threads", type=int, default=min(2, torch.get_num_threads()))
+    parser.add_argument("--rows", nargs="*", help="only these: a b c d e g h, or one such as a″; none, with --growth")
+    parser.add_argument("--tools", nargs="*", choices=TOOLS, default=list(TOOLS), help="what assay is compared with")
+    parser.add_argument("--variants", type=int, default=64, help="steering: strengths × prompts")
+    parser.add_argument("--tokens", type=int, default=40, help="steering: tokens that each variant generates")
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--growth", action=argparse.BooleanOptionalAction, help="whether growth is measured")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--page", type=Path, help="put the table into this page")
-    options = parser.parse_args()
-    options.senders = [tuple(int(n) for n in name.split(".")) for name in options.senders]
+    parser.add_argument("--page", type=Path, help="put the tables into this page, and pictures into images/ beside it")
+    parser.add_argument("--from", type=Path, dest="stored", help="measure nothing: take the results of this file")
+    options = parser.parse_args(given)
+    options.senders = [[int(n) for n in name.split(".")] for name in options.senders]
+    options.growth = options.rows is None if options.growth is None else options.growth
     return options
 
 
 def main() -> None:
     options = options_of()
-    torch.set_num_threads(options.threads)
-    contestants.quiet()
-    model = assay.load()
-    before, peaks = machine(), [peak()]
-    asked = lambda name: not options.rows or name in options.rows  # noqa: E731
-    found: dict[str, Any] = {}
-    patches = [row for row in rows(model, options) if asked(row.name[0])]
-    tools = contestants.built(BUILDERS, model.native) if patches else {}
-    for row in patches:
-        found[row.name] = patching(model, tools, row, options)
-        peaks.append(peak())
-        show(row.name, found[row.name])
-    pair = next(row.parts[0] for row in rows(model, options) if row.name == "a")
-    tools.clear()
-    gc.collect()
-    if asked("e"):
-        title = "attribution patching, all heads and MLPs × positions"
-        found["e"] = whole(title, attribution.works(model, pair), attribution.check(close), options)
-        show("e", found["e"])
-    gc.collect()
-    if asked("g"):
-        variants, tokens = (64, 40) if options.full else (8, 10)
-        title = f"steering, {variants} variants (strengths × prompts) × {tokens} tokens"
-        found["g"] = whole(title, steering.works(model, variants, tokens), steering.check, options)
-        show("g", found["g"])
-    gc.collect()
-    latency = one_edit(model, pair.clean, options) if asked("h") else {}
-    result = {
-        "machine": {**before, "load_1_min_after": machine()["load_1_min"]}, "clock": options.clock, "rounds": options.rounds,
-        "tokens": pair.clean.shape[1], "gemm_peak": max(peaks), "gemm_peaks": peaks,
-        "versions": versions("torch", "transformers", "transformer-lens", "nnsight"), "rows": found, "one_edit": latency,
-    }  # fmt: skip
-    print(sweep_table(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result = json.loads(options.stored.read_text(encoding="utf-8")) if options.stored else Benchmark(options).run()
+    print(sweep_table(result) if result["rows"] else "")
+    print(growth_text(result["growth"]) if result["growth"] else "")
     if options.page:
-        write_into(options.page, sweep_table(result), "sweeps")
-
-
-def show(name: str, row: dict[str, Any]) -> None:
-    print(f"{name:<3}" + "  ".join(f"{tool} {s['median']:.2f} s" for tool, s in row["seconds"].items()), flush=True)
+        write_page(options.page, result)
 
 
 if __name__ == "__main__":

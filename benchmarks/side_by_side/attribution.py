@@ -12,30 +12,11 @@ from typing import Any
 import torch
 from side_by_side import by_nnsight, by_transformer_lens
 from side_by_side.by_hooks import HookLoop, hooked
-from side_by_side.contestants import built
 from side_by_side.sweep_rows import Part
 from torch import Tensor, nn
 
 Scores = dict[str, Tensor]
 SITES = ("z", "mlp_out")
-
-
-def works(model: Any, part: Part) -> dict[str, Callable[[], Scores]]:
-    """Each tool's work, and under `naive` what it is checked against."""
-    builders = {
-        "gradients by hand": ("torch", by_hand),
-        "TransformerLens": ("transformer_lens", by_lens),
-        "nnsight": ("nnsight", by_traces),
-    }
-    return {
-        "naive": lambda: by_assay(model, part, engine="naive"),
-        "assay": lambda: by_assay(model, part, engine="scheduled"),
-        **built(builders, model.native, part),
-    }
-
-
-def check(close: Callable[[str, Tensor, Tensor], float]) -> Callable[[str, Scores, Scores], float]:
-    return lambda name, found, wanted: max(close(f"{name}, {s}", found[s], wanted[s]) for s in SITES)
 
 
 def scores(native: Any, here: dict[str, Tensor], there: dict[str, Tensor], grads: dict[str, Tensor]) -> Scores:

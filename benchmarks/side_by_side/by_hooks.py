@@ -22,6 +22,11 @@ MODULES = {
 ROWS_AT_ONCE = 64
 
 
+def twin(native: nn.Module) -> Any:
+    """Modules of one's own with the same weights, so that hooks and wrappers stay apart and memory is not taken twice."""
+    return copy.deepcopy(native, {id(p): p for p in native.parameters()})
+
+
 def place(native: Any, site: str, layer: int) -> tuple[nn.Module, str]:
     path, side = MODULES[site]
     return native.model.layers[layer].get_submodule(path), side
@@ -64,7 +69,7 @@ class HookLoop:
     """One pass for each cell. Only the last position's logits are computed."""
 
     def __init__(self, native: nn.Module) -> None:
-        self.native: Any = copy.deepcopy(native)
+        self.native: Any = twin(native)
 
     def run(self, ids: Tensor) -> Tensor:
         return self.native(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]

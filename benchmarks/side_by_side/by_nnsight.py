@@ -1,13 +1,16 @@
-"""Patching sweeps with nnsight: a trace for each cell."""
+"""Patching sweeps with nnsight: a trace for each cell, or the cells as batched invokes of one trace.
+
+Invokes are rows of one batch, each with interventions of its own: this is how its documentation runs many interventions at
+once. They need `TransformersModel`, which knows how to put inputs together; at most `ROWS_AT_ONCE` rows make a batch.
+"""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from side_by_side.by_hooks import MODULES, columns, split
+from side_by_side.by_hooks import MODULES, chunks, columns, split, twin
 from side_by_side.sweep_rows import Cell, Part
 from torch import Tensor, nn
 
@@ -16,7 +19,7 @@ class NNsightLoop:
     def __init__(self, native: nn.Module) -> None:
         from nnsight import NNsight
 
-        self.wrapped: Any = NNsight(copy.deepcopy(native))
+        self.wrapped: Any = NNsight(twin(native))
         self.config = native
 
     def at(self, site: str, layer: int) -> Any:
@@ -66,6 +69,34 @@ class NNsightLoop:
             self.at(site, layer)[index] = new
             logits = self.wrapped.output.logits[:, -1].save()
         return logits  # noqa: RET504 (nnsight runs the trace's body elsewhere)
+
+
+class NNsightInvokes(NNsightLoop):
+    """All cells, of one layer or of several, as invokes of one trace."""
+
+    def __init__(self, native: nn.Module, tokenizer: Any) -> None:
+        from nnsight.modeling.transformers import TransformersModel
+
+        self.wrapped = TransformersModel(twin(native), tokenizer=tokenizer, task="text-generation")
+        self.config = native
+
+    def cells(self, part: Part, values: Mapping[str, Tensor]) -> Tensor:
+        found = [
+            row for chunk in chunks(part.cells, len(part.clean)) for row in self.invoked(part.clean, chunk, values)
+        ]
+        return torch.stack([part.score(logits) for logits in found])
+
+    def invoked(self, ids: Tensor, chunk: list[Cell], values: Mapping[str, Tensor]) -> list[Tensor]:
+        """Logits at the last position for each cell."""
+        with self.wrapped.trace(use_cache=False) as tracer:
+            found = list().save()  # noqa: C408 (a literal has no save)
+            for site, layer, pos, head in chunk:
+                index = (slice(None), slice(None) if pos is None else pos, columns(self.config, head))
+                new = values[f"L{layer}.{site}"][index]
+                with tracer.invoke(ids):
+                    self.at(site, layer)[index] = new
+                    found.append(self.wrapped.output.logits[:, -1])
+        return list(found)
 
 
 ORDER = ("resid_pre", "q", "k", "v", "z", "attn_out", "mlp_out")

@@ -7,12 +7,11 @@ the residual stream for every head that the helper makes.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from side_by_side.by_hooks import split
+from side_by_side.by_hooks import split, twin
 from side_by_side.sweep_rows import Part
 from torch import Tensor, nn
 
@@ -30,7 +29,7 @@ def theirs(name: str) -> str:
 def build(native: Any) -> Any:
     from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 
-    native = copy.deepcopy(native)
+    native = twin(native)
     bridge = build_bridge_from_module(native, type(native).__name__, hf_config=native.config)
     bridge.eval()
     return bridge

@@ -163,3 +163,17 @@ def test_methods_that_can_be_run_are_listed(capsys: pytest.CaptureFixture[str]) 
     names = json.loads(capsys.readouterr().out)
     assert {"weight_norms", "patch_heads", "attribution_patching"} <= set(names)
     assert not {"average_scores", "circuit_curves", "task_accuracy"} & set(names)
+
+
+def test_a_circuit_measured_where_it_was_found_says_so(
+    folder: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = tmp_path / "found.json", pairs_of_ids(4, seed=5).to_jsonl(tmp_path / "other.jsonl")
+    asked = ["--model", str(folder), "--pairs"]
+    find = ["circuit", "find", "weight_norms", *asked, str(pairs), "--fraction", "0.5", "--set", "granularity=head"]
+    assert run([*find, "--out", str(out)]) == 0
+    capsys.readouterr()
+    for file, said in ((pairs, True), (other, False)):
+        assert run(["circuit", "evaluate", str(out), *asked, str(file)]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert ("caveat: the circuit was found on 4 of these 4 prompts" in text) == said

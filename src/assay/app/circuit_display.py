@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.app.result_display import summary
+from assay.core.caveats import caveats_in
 from assay.core.files import write_text
 from assay.core.protocols import Scores
 from assay.core.registry import Method
@@ -53,7 +54,7 @@ def show(result: Result, curves: Result | None, *, saved: str | None, drawn: str
         console.print(_areas(curves))
     facts = [*result.provenance.facts, *(curves.provenance.facts if curves else ())]
     for line in [*dict.fromkeys(facts), *([f"saved in {saved}"] if saved else [])]:
-        console.print(Text(line, style="dim"))
+        console.print(Text(line, style="bold yellow" if caveats_in([line]) else "dim"))
 
 
 def _circuits(result: Result) -> Table:

@@ -27,6 +27,7 @@ from assay.circuits.circuit import Circuit
 from assay.circuits.graph import Graph
 from assay.circuits.measuring import AMetric, as_metric, sign_of
 from assay.circuits.running import circuits_of
+from assay.circuits.same_prompts import prompt_ids
 from assay.core.caveats import caveat
 from assay.core.errors import DataError, SettingsError
 from assay.core.progress import listening, report
@@ -82,7 +83,7 @@ def acdc(
     quantity = "metric lost when the edge is cut from what was left of the graph"
     edges = np.argwhere(np.asarray(graph.allowed))
     scores = Scores(graph.edges, search.effects[edges[:, 0], edges[:, 1]], quantity)
-    return Circuit(graph, mask, scores, tuple(facts))
+    return Circuit(graph, mask, scores, tuple(facts), found_on=prompt_ids(pairs))
 
 
 @dataclass

@@ -9,6 +9,7 @@ from assay.circuits.evaluation.curves import graph_of
 from assay.circuits.evaluation.held_out import described
 from assay.circuits.evaluation.single import on_model
 from assay.circuits.ranking import Select, rank
+from assay.circuits.same_prompts import made_on, prompt_ids
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
 from assay.core.provenance import Provenance
@@ -40,7 +41,8 @@ def choose_circuit(
     size = int(fraction * len(rank(graph, scores, absolute=absolute, select=select)))
     made = Provenance.now(model_fingerprint=model.fingerprint, model_source=model.network.source.name)
     facts = (f"scores: {scores.quantity}", *scores.facts, f"found on {described(pairs)}")
-    return Circuit.of_scores(graph, scores, size=size, absolute=absolute, select=select, facts=facts, provenance=made)
+    known = {"facts": facts, "provenance": made, "found_on": tuple(sorted({*prompt_ids(pairs), *made_on(scores)}))}
+    return Circuit.of_scores(graph, scores, size=size, absolute=absolute, select=select, **known)
 
 
 @method(

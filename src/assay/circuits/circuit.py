@@ -23,6 +23,7 @@ from jaxtyping import Bool
 
 from assay.circuits.graph import Graph
 from assay.circuits.ranking import Select, rank
+from assay.circuits.same_prompts import made_on
 from assay.core.caveats import caveat
 from assay.core.codec import canonical
 from assay.core.errors import DataError, StorageError
@@ -47,6 +48,8 @@ class Circuit:
     facts: tuple[str, ...] = ()
     """How it was chosen, on what, and what to keep in mind."""
     provenance: Provenance = field(default_factory=Provenance)
+    found_on: tuple[str, ...] = ()
+    """A short hash of each prompt that it was found on (`same_prompts.prompt_ids`); empty where that is not known."""
 
     def __post_init__(self) -> None:
         self.graph.checked(self.mask)
@@ -60,7 +63,7 @@ class Circuit:
     def of_scores(
         cls, graph: Graph, scores: Scores, *, size: int, absolute: bool, select: Select = "top", **more: Any
     ) -> Circuit:
-        """The best `size` edges or nodes, pruned."""
+        """The best `size` edges or nodes, pruned; found on the prompts that the scores were made on, if that is known."""
         ranking = rank(graph, scores, absolute=absolute, select=select)
         mask = ranking.circuit(size)
         kind, by = ("nodes" if ranking.of_nodes else "edges"), "absolute" if absolute else "signed"
@@ -72,6 +75,7 @@ class Circuit:
             facts.append(
                 caveat("no edge is left: none of the chosen ones lies on a path from the embedding to the logits")
             )
+        more.setdefault("found_on", made_on(scores))
         return cls(graph, mask, scores, facts=(*facts, *more.pop("facts", ())), **more)
 
     @property
@@ -176,6 +180,7 @@ class Circuit:
             "scores": None if self.scores is None else self.scores.to_json(),
             "facts": list(self.facts),
             "provenance": self.provenance.model_dump(mode="json"),
+            "found_on": list(self.found_on),
         }
 
     @classmethod
@@ -193,7 +198,8 @@ class Circuit:
             graph = Graph.from_json(data["graph"])
             scores = None if data["scores"] is None else Scores.from_json(data["scores"])
             made = Provenance.model_validate(data["provenance"])
-            return cls.of_edges(graph, data["edges"], scores=scores, facts=tuple(data["facts"]), provenance=made)
+            known = {"facts": tuple(data["facts"]), "found_on": tuple(map(str, data.get("found_on", ())))}
+            return cls.of_edges(graph, data["edges"], scores=scores, provenance=made, **known)
         except (KeyError, TypeError, ValueError) as error:
             raise StorageError(
                 f"This circuit is damaged ({type(error).__name__}: {error}): find or save it again."

@@ -29,6 +29,7 @@ from assay.circuits.graph import Graph
 from assay.circuits.measuring import METRIC, AMetric, as_metric, sign_of
 from assay.circuits.ranking import Mask, Ranking, Select, rank
 from assay.circuits.running import run_circuits
+from assay.circuits.same_prompts import made_on, overlap
 from assay.core.caveats import caveat
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
@@ -83,6 +84,7 @@ def smallest_circuit(
     size = first_for_good(tried, keep)
     share, mask = tried[size]
     facts = [
+        *overlap(made_on(scores), pairs, what="the scores were made"),
         f"{int(mask.sum()):,} of {graph.edge_count:,} edges recover {share:z.2f} on {described(pairs)}",
         "tried: " + ", ".join(f"{int(m.sum()):,} edges {s:z.2f}" for _, (s, m) in sorted(tried.items())),
         *ranking.ties([size]),
@@ -151,7 +153,13 @@ def judge_circuit(
         coords={"circuit": names, "bound": list(BOUNDS)},
     )
     shown = ", ".join(f"{name} {share:z.2f}" for name, share in zip(names, value, strict=True))
-    facts = [*runs.facts, f"measured on {described(pairs)}", f"{own.edge_count:,} edges each; recovered: {shown}"]
+    seen = overlap(made_on(chosen), pairs)
+    facts = [
+        *seen,
+        *runs.facts,
+        f"measured on {described(pairs)}",
+        f"{own.edge_count:,} edges each; recovered: {shown}",
+    ]
     if len(value) > 3 and value[3:].max() >= value[0]:
         facts.append(caveat("a random circuit of the same size recovers as much as the chosen one"))
     return Result(data, runs.provenance.with_facts(*facts), runs.cost)

@@ -71,7 +71,7 @@ def remembering(function: F, *, claim: Claimed | None = None) -> F:
         seconds = perf_counter() - began
         every = dict(zip(order, arguments, strict=False)) | named
         model, data = every.pop(order[0]), every.pop(order[1])
-        _remember(value, Call(function.__name__, function, data, every, seconds, _holding(model), claim))
+        _remember(value, Call(function.__name__, function, data, every, seconds, holding(model), claim))
         return value
 
     return cast(F, called)
@@ -81,6 +81,12 @@ def recall(value: Any) -> Call | None:
     """The call that gave this object, if it is known."""
     found = getattr(value, _WHERE, None)
     return found if isinstance(found, Call) else None
+
+
+def as_given_by(value: T, call: Call) -> T:
+    """A value that was read back, with the call that gave it when it was made."""
+    _remember(value, call)
+    return value
 
 
 def pass_on(old: Any, new: T) -> T:
@@ -110,7 +116,8 @@ def _remember(value: Any, call: Call) -> None:
         object.__setattr__(value, _WHERE, call)  # results are frozen
 
 
-def _holding(model: Any) -> Callable[[], Any]:
+def holding(model: Any) -> Callable[[], Any]:
+    """The model for as long as somebody else keeps it."""
     try:
         return weakref.ref(model)
     except TypeError:  # a name, or None

@@ -37,6 +37,8 @@ class Claim:
     """Labels of dimensions at which it is read."""
     over: Literal["best", "all"] = "best"
     """Whether the best of the cells that are left is meant, or the mean of all."""
+    pairs: bool = False
+    """Whether each example's number is the mean over both prompts of its pair, not the clean one's."""
     absolute: bool = False
     """Whether size counts, not sign (in Scores it always does)."""
     beside: Mapping[str, Beside] = field(default_factory=dict)

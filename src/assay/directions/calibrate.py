@@ -1,9 +1,10 @@
 """From directions to one monitor: the one that tells apart best, what its readings mean, and where it says yes.
 
 Everything is chosen on examples of its own (the split `validation`). Readings become log odds: a·reading + b with a ≥ 0,
-fitted by logistic regression to smoothed targets (Platt 1999). The threshold is the ⌈(1 − rate)(m + 1)⌉-th smallest of m
-readings of prompts with the first label: a new one is flagged at most at that rate, on average over sets to choose on, if it
-comes from where they came from (conformal prediction). Under a shift that promise is void; `monitor` measures what is left.
+fitted by logistic regression to smoothed targets (Platt 1999). The threshold is at even odds, or for a rate of false alarms the
+⌈(1 − rate)(m + 1)⌉-th smallest of m readings of prompts with the first label: a new one is flagged at most at that rate, on
+average over sets to choose on, if it comes from where they came from (conformal prediction, arXiv:2107.07511). Under a shift
+that promise is void; `monitor` measures what is left.
 
 Cost: one forward pass of both prompts of each pair.
 """
@@ -26,7 +27,8 @@ from assay.core.direction import Direction, Directions
 from assay.core.errors import SettingsError
 from assay.core.registry import method
 from assay.data.pairs import Pairs
-from assay.directions.labels import Prompts, What, labelled_prompts
+from assay.data.relabel import What
+from assay.directions.labels import Prompts, labelled_prompts
 from assay.directions.measuring import auroc
 from assay.directions.reading import read
 from assay.engine.model import Model
@@ -34,7 +36,7 @@ from assay.engine.model import Model
 
 @method(
     gives=Directions,
-    cites=("Platt 1999", "arXiv:2107.07511"),
+    cites=("Platt 1999, probabilistic outputs", "arXiv:2107.07511"),
     cost="one forward pass of both prompts of each pair",
     assumes="that what is watched later comes from where these examples come from",
     fails_when="it does not: wordings or topics shift, and neither rate nor probabilities hold",
@@ -46,8 +48,9 @@ def calibrate(
     *,
     directions: Directions,
     false_alarms: Annotated[
-        float, Field(gt=0, lt=1), "the rate at which prompts of the first label may be flagged"
-    ] = 0.05,
+        Annotated[float, Field(gt=0, lt=1)] | None,
+        "the rate at which prompts of the first label may be flagged; nothing means: flag where both are as likely",
+    ] = None,
     label: Annotated[What, "what is told apart: label, answer, side, or auto"] = "auto",
 ) -> Directions:
     """The direction with the highest AUROC on these examples, with readings as log odds and a threshold for false alarms.
@@ -64,11 +67,12 @@ def calibrate(
     chosen = directions.take([directions.names[best]])
     slope, shift = _platt(readings[best], prompts.y == 1)
     one = _as_log_odds(chosen[chosen.names[0]], slope, shift)
-    threshold = _threshold(slope * readings[best][prompts.y == 0] + shift, false_alarms)
+    negatives = slope * readings[best][prompts.y == 0] + shift
+    threshold = 0.0 if false_alarms is None else _threshold(negatives, false_alarms)
     area = float(areas[best].mean())
     facts = [
         f"{one.name} of {len(directions)}: AUROC {area:.2f} on the {len(pairs)} pairs that it was chosen on",
-        f"threshold for {false_alarms:.0%} false alarms",
+        "threshold at even odds" if false_alarms is None else f"threshold for {false_alarms:.0%} false alarms",
         *directions.facts,
     ]
     if area <= 0.5:

@@ -1,32 +1,23 @@
-"""Labelled prompts for probes: what of a contrast pair is read, and what is true of it.
+"""Labelled prompts for probes: both prompts of each contrast pair in tokens, with what is true of each (`data.relabel`).
 
-    label        each prompt's own label, as families for probing give one (`truth-cities`, `sentiment-statements`)
-    answer       the usual right answer, where prompts share a few: the number of a verb, the gender of a pronoun
-    side         clean or counterfactual: whatever tells the two apart, which may be no property that has a name
-    auto         label if all prompts have one, else answer
-
-Both prompts of a pair are read, and the pair is the unit of every mean and interval: its prompts are not independent.
+The pair is the unit of every mean and interval: its prompts are not independent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Int
 
 from assay.core.direction import Position
 from assay.core.errors import DataError, SettingsError
-from assay.data.example import Example
 from assay.data.pairs import Pairs
+from assay.data.relabel import What, relabelled
 
-What = Literal["auto", "label", "answer", "side"]
 MOST = 12
 """More labels than these are names, not classes."""
-Said = tuple[str | None, str | None]
-"""The labels of a clean and a counterfactual prompt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +54,8 @@ def labelled_prompts(
     Raises:
         DataError: prompts without a label of that kind, more labels than classes, or one that the probe does not know.
     """
-    said = _said(pairs, label)
-    found = sorted({each for both in said for each in both if each is not None})
+    said = [(example.label, example.corrupt_label) for example in relabelled(pairs, label)]
+    found = sorted({str(each) for both in said for each in both if each is not None})
     if unknown := [each for each in found if known and each not in known]:
         raise DataError(f"These prompts have the label {unknown[0]!r}; the directions tell apart {', '.join(known)}.")
     if not known and not 2 <= len(found) <= MOST:
@@ -76,7 +67,7 @@ def labelled_prompts(
     classes = tuple(known) or tuple(found)
     places = positions(pairs, pos)
     rows = [
-        (tokens.clean if side == 0 else tokens.corrupt, places[i], classes.index(each), i)
+        (tokens.clean if side == 0 else tokens.corrupt, places[i], classes.index(str(each)), i)
         for i, (tokens, both) in enumerate(zip(pairs.aligned_tokens(), said, strict=True))
         for side, each in enumerate(both)
         if each is not None
@@ -98,44 +89,3 @@ def positions(pairs: Pairs, pos: Position) -> list[int]:
     if not all(-length <= index < length for length in lengths):
         raise SettingsError(f"The shortest prompt has {min(lengths)} tokens: there is no position {index}.")
     return [index % length for length in lengths]
-
-
-def kind_of(pairs: Pairs, label: What) -> What:
-    """What `auto` means for these pairs.
-
-    Raises:
-        SettingsError: no such kind.
-    """
-    if label not in get_args(What):
-        raise SettingsError(f"{label!r} is no kind of label: expected {', '.join(get_args(What))}.")
-    if label != "auto":
-        return label
-    return "label" if all(example.label is not None for example in pairs) else "answer"
-
-
-def _said(pairs: Pairs, label: What) -> list[Said]:
-    kind = kind_of(pairs, label)
-    found = [_of(example, kind) for example in pairs]
-    if missing := [i for i, both in enumerate(found) if both[0] is None]:
-        raise DataError(
-            f"Example {missing[0]} of task {pairs.task!r} has no {kind} ({len(missing)} such): give it one, "
-            "or choose another kind of label."
-        )
-    return found
-
-
-def _of(example: Example, kind: What) -> Said:
-    match kind:
-        case "label":
-            both = example.label, example.corrupt_label
-            return _text(both[0]), _text(both[1])
-        case "answer":
-            first = example.answers[0] if example.answers else None
-            other = example.corrupt_answers[0] if example.corrupt_answers else None
-            return _text(first), _text(other)
-        case _:
-            return "clean", "counterfactual"
-
-
-def _text(value: bool | str | int | None) -> str | None:
-    return None if value is None else str(value).strip()

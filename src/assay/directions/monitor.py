@@ -21,7 +21,8 @@ from assay.core.errors import SettingsError
 from assay.core.registry import method
 from assay.core.result import Result
 from assay.data.pairs import Pairs
-from assay.directions.labels import What, labelled_prompts
+from assay.data.relabel import What
+from assay.directions.labels import labelled_prompts
 from assay.directions.measuring import auroc, brier, by_wording, calibration_error, right, share_among
 from assay.directions.reading import as_answers, made, read, worse_wordings
 from assay.engine.model import Model
@@ -36,7 +37,7 @@ MISCALIBRATED = 0.1
     cost="one forward pass of both prompts of each pair",
     assumes="prompts that share no wording and no name with those that it was trained and calibrated on",
     fails_when="the label is in the words (see bag_of_words), or what is watched shifts away from what it was calibrated on",
-    claim=Claim("monitor", variable="correct"),
+    claim=Claim("monitor", variable="correct", pairs=True),
 )
 def monitor(
     model: Model,

@@ -20,7 +20,8 @@ from assay.core.direction import Directions
 from assay.core.errors import DataError, SiteError
 from assay.core.registry import method
 from assay.data.pairs import Pairs
-from assay.directions.labels import What, labelled_prompts
+from assay.data.relabel import What
+from assay.directions.labels import labelled_prompts
 from assay.engine.model import Model
 
 

@@ -20,14 +20,16 @@ from jaxtyping import Float, Int
 from pydantic import Field
 
 from assay.core.caveats import caveat
+from assay.core.claims import Claim
 from assay.core.direction import Directions, Position
 from assay.core.registry import method
 from assay.data.pairs import Pairs
+from assay.data.relabel import What, kind_of
 from assay.directions.activations import activations, sites_of
 from assay.directions.control_task import ControlTask, control_task
 from assay.directions.fitting import Fit, Kind, fit
 from assay.directions.folds import folds
-from assay.directions.labels import Prompts, What, kind_of, labelled_prompts
+from assay.directions.labels import Prompts, labelled_prompts
 from assay.directions.measuring import by_wording, right
 from assay.engine.model import Model
 from assay.models.structure import Site
@@ -42,7 +44,11 @@ SELECTIVE = 0.1
     cost="one forward pass of both prompts of each pair; a fit for each site and each wording",
     assumes="that the property lies along a line at one named token, and that labels are not given away by other things",
     fails_when="words or wordings carry the label (see bag_of_words), or the property is read but not used by the model",
-    claim="representation",
+    claim=Claim(
+        "representation",
+        pairs=True,
+        without={"random_direction": "a probe is found, not handed over: the step that reads it has one"},
+    ),
 )
 def probe(
     model: Model,

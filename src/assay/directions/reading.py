@@ -23,8 +23,9 @@ from assay.core.registry import method
 from assay.core.result import Result
 from assay.core.sites import SiteName
 from assay.data.pairs import Pairs
+from assay.data.relabel import What
 from assay.directions.activations import activations
-from assay.directions.labels import Prompts, What, labelled_prompts
+from assay.directions.labels import Prompts, labelled_prompts
 from assay.directions.measuring import auroc, by_wording, right
 from assay.engine.model import Model
 
@@ -35,7 +36,7 @@ from assay.engine.model import Model
     cost="one forward pass of both prompts of each pair",
     assumes="prompts that share no wording and no name with those that the directions were found on",
     fails_when="a label is given away by words that both sets of prompts share (see bag_of_words)",
-    claim=Claim("representation", variable="correct"),
+    claim=Claim("representation", variable="correct", pairs=True),
 )
 def read_directions(
     model: Model,

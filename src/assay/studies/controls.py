@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from assay.core.calls import recall
-from assay.stats.controls import Comparison, against, claim_of, unclaimed
+from assay.stats.controls import Comparison, against, claim_of, seconds_of, unclaimed
 from assay.studies.quantity import selectors
 from assay.studies.schema import Study
 
@@ -21,7 +21,7 @@ def controlled(study: Study, step: str, value: Any, *, pairs: Any) -> Comparison
     if not _is_read(study, step) or call is None or claim_of(value, call) is None:
         return None
     analysis = study.analysis
-    options: dict[str, Any] = {"budget": analysis.control_time * call.seconds, "resamples": 1000}
+    options: dict[str, Any] = {"budget": analysis.control_time * seconds_of(call), "resamples": 1000}
     if analysis.cluster == "template":
         options["clusters"] = [each.template for each in pairs]
     return against(value, seed=analysis.seed, **options)

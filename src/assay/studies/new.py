@@ -22,12 +22,14 @@ STARTERS = {
     "circuit": "Which heads are enough for a behaviour",
     "replication": "Does a published number hold here",
     "negative": "Something that is expected makes no difference",
+    "probe": "Where a property can be read along a line",
+    "monitor": "What a monitor made of a direction catches",
 }
+TASKS = {"probe": "agreement-attractor", "monitor": "sentiment"}
+"""The task that a starter asks about if none is named; the others ask about indirect objects."""
 LATER = {
-    "probe": "a method that trains probes",
     "steering": "a method that steers and measures what it costs",
     "dictionary": "a method that trains or reads dictionaries",
-    "monitor": "a method that builds monitors",
 }
 """Kinds of study whose methods are not in the registry yet, and what they wait for."""
 
@@ -54,7 +56,7 @@ def starter_text(
     *,
     title: str | None = None,
     question: str | None = None,
-    task: str = "ioi",
+    task: str | None = None,
     n: int = 96,
     seed: int = 0,
     model: str | None = None,
@@ -69,6 +71,7 @@ def starter_text(
         raise StudyError(
             f"{starter!r} is no starter: there are {', '.join(STARTERS)}.{nearest(starter, [*STARTERS, *LATER])}"
         )
+    task = task or TASKS.get(starter, "ioi")
     source = files("assay.studies").joinpath(f"starters/{starter}.yaml.j2").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     return environment.from_string(source).render(
@@ -78,6 +81,8 @@ def starter_text(
         task=_quoted(task),
         n=n,
         few=max(8, n // 4),
+        half=max(12, n // 2),
+        most=max(24, n),
         seed=seed,
         model=None if model is None else _quoted(model),
     )

@@ -15,6 +15,7 @@ import xarray as xr
 
 import assay
 from assay.core import codec
+from assay.core.calls import Call, as_given_by, holding
 from assay.core.progress import listening
 from assay.core.registry import Method, find, keeps_files
 from assay.studies.budget import Purse
@@ -126,8 +127,19 @@ class Steps:
         return result
 
     def _handed(self, kind: Any, step: str) -> Any:
-        """An earlier step's result as the kind of value that a method takes: from its own files, or from its numbers."""
-        return kind.load(self.folder.kept_path(step)) if keeps_files(kind) else kind.from_dataset(self.done[step].data)
+        """An earlier step's result as the kind of value that a method takes: from its own files, or from its numbers.
+
+        It knows the call that gave it, so that controls can ask what it would have been otherwise.
+        """
+        value = kind.load(self.folder.kept_path(step)) if keeps_files(kind) else kind.from_dataset(self.done[step].data)
+        spec = self.study.steps[step]
+        method = find(spec.method)
+        settings = method.validated(spec.settings)
+        given = {name: getattr(settings, name) for name in type(settings).model_fields}
+        given |= {parameter: self._handed(method.takes[parameter], needed) for parameter, needed in spec.needs.items()}
+        seconds = self.done[step].seconds
+        call = Call(method.name, method.function, self.data[spec.data], given, seconds, holding(self.model))
+        return as_given_by(value, call)
 
 
 def step_key(

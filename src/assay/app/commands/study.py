@@ -47,12 +47,12 @@ def new(
       assay study new studies/agreement.yaml --task agreement
       assay study new studies/absent.yaml --template negative --task greater-than --yes
     """
-    from assay.studies.new import new_study, starter_text
+    from assay.studies.new import STARTERS, TASKS, new_study, starter_text
 
     starter_text(template)  # an unknown starter is refused before anything is asked
     if not (yes or as_json):
-        question = question or typer.prompt("What is the question?", default="Which heads are enough?")
-        task = task or typer.prompt("Which task family?", default="ioi")
+        question = question or typer.prompt("What is the question?", default=f"{STARTERS[template]}?")
+        task = task or typer.prompt("Which task family?", default=TASKS.get(template, "ioi"))
         n = n or typer.prompt("How many held-out examples?", default=96, type=int)
     answers = {"title": title, "question": question, "task": task, "n": n, "model": model}
     given = {name: value for name, value in answers.items() if value is not None}

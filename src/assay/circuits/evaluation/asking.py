@@ -19,6 +19,7 @@ from assay.circuits.evaluation.single import on_model
 from assay.circuits.measuring import AMetric, as_metric, sign_of
 from assay.circuits.ranking import Mask
 from assay.circuits.running import run_circuits
+from assay.circuits.same_prompts import overlap
 from assay.core.provenance import Cost, Provenance
 from assay.data.pairs import Pairs
 from assay.engine.model import Model
@@ -37,7 +38,8 @@ class Asking:
         self.model, self.pairs, self.ablation = model, pairs, ablation
         self.circuit = on_model(model, circuit)
         self.measure: Any = as_metric(metric).model_copy(update={"name": "kept"})
-        self.made, self.cost, self.facts = Provenance(), Cost(), [*circuit.facts, f"measured on {described(pairs)}"]
+        self.made, self.cost = Provenance(), Cost()
+        self.facts = [*overlap(circuit.found_on, pairs), *circuit.facts, f"measured on {described(pairs)}"]
         whole, empty = self.metric_of([self.circuit.graph.allowed, np.zeros_like(self.circuit.mask)])
         ratio_of_means(whole[None], whole, empty)  # refuses a gap of zero, in words
         self.gap = float(whole.mean() - empty.mean())

@@ -25,6 +25,7 @@ from assay.circuits.graph import Graph
 from assay.circuits.measuring import METRIC, AMetric, as_metric, sign_of
 from assay.circuits.ranking import Mask, Ranking, Select, rank
 from assay.circuits.running import CircuitRuns, run_circuits
+from assay.circuits.same_prompts import made_on, overlap
 from assay.core.caveats import caveat
 from assay.core.protocols import Scores
 from assay.core.registry import method
@@ -81,7 +82,8 @@ def circuit_curves(
     data = data.assign_coords(ranking=list(rankings), fraction=list(fractions), asked=("fraction", sizes))
     clusters = [example.template for example in pairs] if cluster == "template" else None
     data = summarised(data, clusters=clusters)
-    facts = [*runs.facts, f"scores: {scores.quantity}", f"measured on {described(pairs)}", *_facts(data)]
+    seen = overlap(made_on(scores), pairs, what="the scores were made")
+    facts = [*seen, *runs.facts, f"scores: {scores.quantity}", f"measured on {described(pairs)}", *_facts(data)]
     facts += [*rankings["signed"].ties(sizes), *rankings["absolute"].ties(sizes)]
     return Result(data, runs.provenance.with_facts(*facts), runs.cost)
 

@@ -21,6 +21,7 @@ from assay.circuits.evaluation.summary import BOUNDS, QUANTILES, bounds, recover
 from assay.circuits.graph import Graph
 from assay.circuits.measuring import METRIC, AMetric, as_metric, sign_of
 from assay.circuits.ranking import Mask
+from assay.circuits.same_prompts import overlap
 from assay.core.registry import method
 from assay.core.result import Result
 from assay.data.pairs import Pairs
@@ -83,7 +84,7 @@ def evaluate_circuit(
     )  # fmt: skip
     share, low, high = data["recovered"].values[0]
     facts = [
-        *circuit.facts, *runs.facts, f"measured on {described(pairs)}",
+        *overlap(circuit.found_on, pairs), *circuit.facts, *runs.facts, f"measured on {described(pairs)}",
         f"{own.edge_count:,} of {own.graph.edge_count:,} edges recover {share:z.2f} [{low:z.2f}, {high:z.2f}] of the metric; "
         f"{float(data['correct'][0].mean()):.0%} of answers right, KL {float(data['kl'][0].mean()):.3g} nats",
     ]  # fmt: skip

@@ -19,6 +19,7 @@ from assay.stats.controls.components import other_layer, random_component
 from assay.stats.controls.control import Asked, Asking, Control, Measure, control, controls, find_control
 from assay.stats.controls.defaults import DEFAULTS, Claim, claim_of, controls_for, unclaimed
 from assay.stats.controls.labels import shuffled_labels
+from assay.stats.controls.learned import seconds_of
 from assay.stats.controls.predictions import answered, instructed
 from assay.stats.controls.texts import Labelled, labelled
 from assay.stats.controls.vectors import HasVector, matched_noise, random_direction, wrong_sign
@@ -48,6 +49,7 @@ __all__ = [
     "other_layer",
     "random_component",
     "random_direction",
+    "seconds_of",
     "shuffled_labels",
     "unclaimed",
     "untrained_weights",

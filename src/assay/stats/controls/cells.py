@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from assay.core.direction import Directions
 from assay.core.errors import SettingsError, nearest
 from assay.core.protocols import Scores
 from assay.core.result import Result
@@ -74,10 +75,14 @@ def cells_of(value: Any, variable: str | None = None, *, at: Mapping[str, str] |
     match value:
         case Scores():
             found = _of_scores(value)
+        case Directions():
+            found = _of_directions(value)
         case Result():
             found = _of_result(value, value.names[0] if variable is None else variable, at or {})
         case _:
-            raise SettingsError(f"Scores and results can be compared with controls, not {type(value).__name__}.")
+            raise SettingsError(
+                f"Scores, directions and results can be compared with controls, not {type(value).__name__}."
+            )
     numbers = [name for name, number in zip(found.names, found.values, strict=True) if not np.isnan(number)]
     if not numbers:
         raise SettingsError("All numbers are NaN: there is nothing to compare.")
@@ -100,6 +105,15 @@ def _of_scores(scores: Scores) -> Cells:
         tuple(layer for layer, _ in parted),
         tuple(rest for _, rest in parted),
     )
+
+
+def _of_directions(directions: Directions) -> Cells:
+    rows = directions.per_example
+    if rows is None:
+        raise SettingsError("Nothing was measured of these directions: compare what reads or uses them.")
+    parted = [_parted(name) for name in directions.names]
+    layers, rests = tuple(layer for layer, _ in parted), tuple(rest for _, rest in parted)
+    return Cells(directions.names, rows.mean(1), rows, directions.quantity, layers, rests)
 
 
 def _parted(name: str) -> tuple[int | None, str]:

@@ -28,6 +28,7 @@ from assay.stats.bootstrap import Units, bootstrap_statistic
 from assay.stats.controls.cells import cells_of
 from assay.stats.controls.control import Asked, Asking, Control, Measure, find_control
 from assay.stats.controls.defaults import claim_of, controls_for, unclaimed
+from assay.stats.controls.learned import seconds_of
 from assay.stats.correction import bonferroni_level
 from assay.stats.estimate import Estimate
 from assay.stats.value import Value
@@ -157,7 +158,7 @@ def _made(
         again = control.runs_again(asking)
         runs = asking.options.get("seeds", 1) if again else asking.options.get("draws", 20)
         runs = runs if control.varies else 1
-        cost = runs * asking.call.seconds if again and asking.call is not None else 0.0
+        cost = runs * seconds_of(asking.call) if again and asking.call is not None else 0.0
         if cost and spent + cost > asking.options.get("budget", float("inf")):
             skipped.append(
                 (control.name, f"about {cost:.0f} s more than the controls' time of {asking.options['budget']:g} s")

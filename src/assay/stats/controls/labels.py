@@ -11,18 +11,31 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from assay.core.calls import Call
 from assay.core.errors import SettingsError
 from assay.data.alignment import Tokens
 from assay.data.pairs import Pairs
+from assay.data.relabel import relabelled, told_apart
 from assay.stats.controls.control import Asking, Measure, control
+from assay.stats.controls.learned import learned_again, learned_in
 
 SAID = ("answers", "wrong", "corrupt_answers", "corrupt_wrong", "label", "corrupt_label")
 
 
 @control("shuffled_labels", "each prompt with another's answers and labels", reruns=True)
 def shuffled_labels_again(asking: Asking, seed: int) -> Measure:
-    """The method on shuffled labels."""
-    return asking.again(data=shuffled_labels(asking.needed_call().data, seed=seed))
+    """The method on shuffled labels; where it was handed a direction that was learned, that learned from shuffled labels."""
+    call = asking.needed_call()
+    if learned_in(call):
+        return asking.again(**learned_again(call, lambda each: _shuffled_call(each, seed)))
+    return asking.again(**_shuffled_call(call, seed))
+
+
+def _shuffled_call(call: Call, seed: int) -> dict[str, Any]:
+    what = told_apart(call.given.get("label"))
+    if isinstance(call.data, Pairs) and what is not None:
+        return {"data": shuffled_labels(relabelled(call.data, what), seed=seed), "label": "label"}
+    return {"data": shuffled_labels(call.data, seed=seed)}
 
 
 def shuffled_labels(data: Any, *, seed: int) -> Any:

@@ -12,14 +12,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from assay.core.calls import Call
 from assay.core.errors import SettingsError
 from assay.data.example import Example, Place, Span
+from assay.data.family import families
 from assay.data.pairs import Pairs
+from assay.data.relabel import relabelled, told_apart
 from assay.engine.model import Model
 from assay.experiments import metric
 from assay.stats.controls import texts
 from assay.stats.controls.cells import one_cell
 from assay.stats.controls.control import Asking, Measure, control
+from assay.stats.controls.learned import first_learned
 from assay.stats.controls.texts import Labelled, Scorer, labelled
 from assay.stats.controls.vectors import directions_in, with_changed
 
@@ -54,20 +58,36 @@ def ngram(asking: Asking, seed: int) -> Measure:
 def prompt_only(asking: Asking, seed: int) -> Measure:
     """With `instruction`: the method with these words before each prompt, and its directions set to zero.
 
-    With `question` and `choices`: how often the model itself names the label when asked after each text.
+    With `question` and `choices`: how often the model itself names the label when asked after each text. Where neither is
+    said, the question that the task's family has for it, or the answers that complete its prompts.
     """
     instruction, question = asking.options.get("instruction"), asking.options.get("question")
+    choices = asking.options.get("choices")
+    if instruction is None and question is None and asking.about.kind == "monitor":
+        question, choices = _own_question(_said(asking.needed_call()))
     if question is not None:
-        choices = asking.options.get("choices")
         if not choices:
             raise SettingsError("prompt_only with a question needs choices: the answer that stands for each label")
-        data = labelled(asking.needed_call().data)
+        data = _labelled(asking.needed_call())
         return _beside(asking, answered(asking.model, data, question=question, choices=choices))
     if instruction is None:
         raise SettingsError("prompt_only needs instruction= (words instead of an edit) or question= and choices=")
     call = asking.needed_call()
     silent = with_changed(asking, np.zeros_like) if directions_in(call) else {}
     return asking.again(data=instructed(call.data, instruction, asking.model), **silent)
+
+
+def _own_question(data: Any) -> tuple[str | None, Mapping[Any, str] | None]:
+    """The question that a task asks about its prompts, and the answer that stands for each label, as far as they are known."""
+    if not isinstance(data, Pairs):
+        return None, None
+    known = families()
+    judge = known[data.task].judge if data.task in known else None
+    labels = {label for each in data for label in (each.label, each.corrupt_label) if label is not None}
+    if judge is not None:
+        return judge[0], {label: judge[1] if str(label) in ("True", "positive") else judge[2] for label in labels}
+    answers = {each.label: str(each.answers[0]) for each in data if each.answers and each.label is not None}
+    return ("", answers) if answers else (None, None)
 
 
 def answered(model: Model, data: Labelled, *, question: str, choices: Mapping[Any, str]) -> Float[np.ndarray, " text"]:
@@ -123,12 +143,30 @@ def _moved(place: Place, by: int) -> Place:
 
 
 def _predicted(asking: Asking, scorer: Scorer, seed: int) -> Measure:
-    return _beside(asking, texts.right(labelled(asking.needed_call().data), scorer, seed=seed))
+    """Learned from the texts that the method's direction was learned from, else from the other folds of its own."""
+    call = asking.needed_call()
+    first = first_learned(call)
+    if first is None:
+        return _beside(asking, texts.right(_labelled(call), scorer, seed=seed))
+    return _beside(asking, texts.transferred(_labelled(first), _labelled(call), scorer))
+
+
+def _labelled(call: Call) -> Labelled:
+    """The texts of a call with what it was told to take for labels."""
+    return labelled(_said(call))
+
+
+def _said(call: Call) -> Any:
+    what = told_apart(call.given.get("label"))
+    return relabelled(call.data, what) if isinstance(call.data, Pairs) and what is not None else call.data
 
 
 def _beside(asking: Asking, correct: Float[np.ndarray, " text"]) -> Measure:
-    """What is right on the result's own examples where they are the first of the texts, else on all."""
+    """What is right on the result's own examples: of a pair both texts, or the clean ones, which come first."""
     values = asking.cells.rows
-    if values is None or not np.isin(values, (0, 1)).all():
+    if values is None or not np.isin(values, (0, 0.5, 1) if asking.about.pairs else (0, 1)).all():
         raise SettingsError("a prediction is compared with a variable that counts each example as right or wrong")
-    return Measure(one_cell("right", correct[: values.shape[1]] if len(correct) > values.shape[1] else correct))
+    n = values.shape[1]
+    if asking.about.pairs and len(correct) == 2 * n:
+        return Measure(one_cell("right", (correct[:n] + correct[n:]) / 2))
+    return Measure(one_cell("right", correct[:n] if len(correct) > n else correct))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,10 +74,33 @@ def right(data: Labelled, scorer: Scorer, *, seed: int = 0) -> Float[np.ndarray,
     for each in range(folds):
         scores = scorer(data, fold != each)
         for i in np.flatnonzero(fold == each):
-            allowed = scores[i, [known[label] for label in data.options[i]]]
-            own = scores[i, known[data.labels[i]]]
-            found[i] = (own >= allowed.max()) / max(1, int((allowed == own).sum()))
+            found[i] = _share_right(scores[i], data, int(i), known)
     return found
+
+
+def _share_right(scores: Float[np.ndarray, " label"], data: Labelled, i: int, known: Mapping[Hashable, int]) -> float:
+    allowed, own = scores[[known[label] for label in data.options[i]]], scores[known[data.labels[i]]]
+    return float((own >= allowed.max()) / max(1, int((allowed == own).sum())))
+
+
+def transferred(learned: Labelled, data: Labelled, scorer: Scorer) -> Float[np.ndarray, " text"]:
+    """Which texts a scorer gets right that learns from other texts alone, as what it stands beside did.
+
+    Raises:
+        SettingsError: labels of which it could not have learned anything.
+    """
+    if unknown := [label for label in data.labels if label not in learned.known]:
+        raise SettingsError(f"no text to learn from has the label {unknown[0]!r}")
+    both = Labelled(
+        learned.texts + data.texts,
+        learned.labels + data.labels,
+        learned.options + data.options,
+        learned.groups + data.groups,
+    )
+    first = len(learned.texts)
+    scores = scorer(both, np.arange(len(both.texts)) < first)[first:]
+    known = {label: i for i, label in enumerate(both.known)}
+    return np.array([_share_right(row, data, i, known) for i, row in enumerate(scores)])
 
 
 def constant(data: Labelled, learned: Bool[np.ndarray, " text"]) -> Float[np.ndarray, "text label"]:
