@@ -7,10 +7,11 @@ examples of a group as rows of a batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from jaxtyping import Bool
 from torch import Tensor
 
 from assay.core.progress import report
@@ -21,6 +22,7 @@ from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import batch_size, groups
 from assay.engine.run_result import kept_by_captures
 from assay.engine.runner import Runner, Tally, executed, needed_sites
+from assay.engine.select import Scope
 from assay.engine.source_means import source_means
 from assay.engine.store.journal import Group, Journal
 from assay.engine.store.through import AnyStore, through
@@ -52,8 +54,18 @@ def measure(
     )
 
 
-def compute(network: Network, experiment: Experiment, *, batch: int | None, journal: Journal) -> Result:
-    """Make what the journal does not have, and tell it what is finished."""
+def compute(
+    network: Network,
+    experiment: Experiment,
+    *,
+    batch: int | None,
+    journal: Journal,
+    reads: Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None = None,
+) -> Result:
+    """Make what the journal does not have, and tell it what is finished.
+
+    `reads` tells which positions' logits are needed of a run's pass, where the others are to be left out.
+    """
     started = time.perf_counter()
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
@@ -67,7 +79,7 @@ def compute(network: Network, experiment: Experiment, *, batch: int | None, jour
     for number, rows in enumerate(plan.groups):
         group = journal.group(rows)
         for done in _group(
-            plan, table, Runner(network, experiment, prompts, rows, plan.means, plan.needed, tally), group
+            plan, table, Runner(network, experiment, prompts, rows, plan.means, plan.needed, tally, reads=reads), group
         ):
             report(number * len(variants) + done, len(plan.groups) * len(variants))
     return Result(table.dataset(), provenance(network, experiment, prompts), spent())
@@ -99,13 +111,14 @@ def _group(plan: _Plan, table: Table, runner: Runner, group: Group) -> Iterator[
 def _cost(network: Network, tally: Tally, started: float) -> Cost:
     """What was computed so far."""
     depth = max(network.structure.depth.values(), default=0)
+    costs = Costs(network, network.structure.main_chain)
     return Cost(
         passes=tally.passes,
         rows=tally.rows,
         token_layers=tally.tokens * depth,
         seconds=time.perf_counter() - started,
         backward_passes=tally.backward,
-        flops=Costs(network, network.structure.main_chain).plain(tally.tokens, tally.pairs),
+        flops=costs.plain(tally.tokens, tally.pairs) - tally.unread * costs.unembedding,
     )
 
 

@@ -7,10 +7,12 @@ does not vary in a sweep is made once per group and its tensors are kept. Cost: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from assay.core.errors import ExperimentError
@@ -21,6 +23,7 @@ from assay.engine.followed import followed
 from assay.engine.frozen import freezing
 from assay.engine.hooks import Change
 from assay.engine.measures import Measured, Places, compute, take
+from assay.engine.narrowed import narrowed, spread_out
 from assay.engine.passes import Kept, forward
 from assay.engine.rows import own_rows
 from assay.engine.select import Scope, position_axis
@@ -50,6 +53,8 @@ class Tally:
     pairs: int = 0
     """Pairs of a token and one that is not after it, over all prompts."""
     backward: int = 0
+    unread: int = 0
+    """Tokens whose logits were not computed."""
 
     def plain(self, rows: int, tokens: int) -> None:
         """So many prompts of so many tokens were computed."""
@@ -73,6 +78,8 @@ class Runner:
     grads: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
     frozen: tuple[str, ...] = ()
     """What gradients take for constants (`assay.engine.frozen`)."""
+    reads: Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None = None
+    """The positions of a run's pass whose logits are read, if no others are to be computed."""
     to_output: bool = True
     """Whether runs go on to their output when their gradients need none."""
     _scopes: dict[tuple[str, int], Scope] = field(default_factory=dict)
@@ -137,6 +144,24 @@ class Runner:
         attached, (changes, rewires) = list(attach), self._bound(run.edits, scope)
         self.tally.passes += 1
         self.tally.plain(len(self.rows), scope.tokens)
+        chain, read = self.network.structure.main_chain, None
+        if self.reads is not None and extra is None and chain is not None:
+            read = self.reads(name, scope)
+            self.tally.unread += int((~read).sum())
+        with narrowed(self.network, chain, read) if chain is not None else nullcontext():
+            kept = self._pass(run, inputs, changes, rewires, keep, attached)
+        kept.output = spread_out(kept.output, read)
+        return kept
+
+    def _pass(
+        self,
+        run: Run,
+        inputs: Mapping[str, Tensor],
+        changes: Sequence[tuple[Site, Change]],
+        rewires: Sequence[Rewire],
+        keep: Iterable[Site],
+        attached: Sequence[Site],
+    ) -> Kept:
         if not attached:
             keep = list(keep)
             with attention_for(self.network, rewires, [*keep, *(site for site, _ in changes)]):

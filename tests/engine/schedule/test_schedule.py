@@ -20,7 +20,7 @@ from assay.core.errors import ExperimentError
 from assay.core.result import Result
 from assay.engine import naive
 from assay.engine.costs import Costs
-from assay.engine.schedule.measure import OPTIONS, measure
+from assay.engine.schedule.measure import OPTIONS, measure, proven
 from assay.engine.schedule.rows import FlatRows
 from assay.models.taps import HeadOut
 
@@ -178,6 +178,45 @@ def test_every_optimisation_can_be_switched_off_and_is_missed(option: str) -> No
         assert off.cost.passes > on.cost.passes and off.cost.token_layers == on.cost.token_layers
     else:
         assert off.cost.token_layers > on.cost.token_layers
+
+
+GRADIENTS = {
+    "here": Run(input="clean", captures=["resid_pre", capture.grad("resid_post", of=metric.logit_diff(7, 8))]),
+    "there": Run(input="corrupt", captures=["mlp_out", capture.grad("z", of=metric.kl(to="here", pos=-2))]),
+}
+
+
+def without_a_sweep(**runs: Run) -> Experiment:
+    return Experiment(inputs=pair(0, 3), runs=GRADIENTS | runs, main="here", metrics=[metric.loss(pos=[1, 3])])
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "olmo2", "opt", "bert", "mixtral"])
+def test_runs_without_a_sweep_unembed_what_is_read_too(name: str) -> None:
+    """Passes forwards and backwards, counted in operations: `here` is read at 1, 3, −2 and −1, `there` at −2."""
+    experiment = without_a_sweep()
+    slow, fast = agree(name, experiment)
+    _, off = agree(name, experiment, without=["unembed"])
+    assert off.cost.flops == slow.cost.flops
+    left_out = 2 * sum(LENGTHS) - sum(len({1, 3, n - 2, n - 1}) for n in LENGTHS) - len(LENGTHS)
+    network = model_of(name).network
+    one = Costs(network, network.structure.main_chain).unembedding
+    narrow = proven(network, True).flat and not proven(network, True).padded
+    assert slow.cost.flops - fast.cost.flops == pytest.approx(left_out * one if narrow else 0.0)
+    assert narrow == (name != "gpt2")  # which gives its output the shape of the prompt
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        Run(input="clean", captures=["logits"]),
+        Run(input="clean", captures=[capture.grad("final_norm", of=metric.logit_diff(7, 8))]),
+        Run(input="clean", edits=[edit.scale("logits", factor=2.0)]),
+        Run(input="clean", edits=[edit.patch("final_norm", source="there")]),
+    ],
+)
+def test_what_comes_after_the_blocks_is_left_whole(extra: Run) -> None:
+    slow, fast = agree("llama", without_a_sweep(extra=extra).model_copy(update={"main": "extra"}))
+    assert slow.cost.flops == fast.cost.flops
 
 
 def test_sequences_that_begin_at_near_positions_share_calls_of_attention(monkeypatch: pytest.MonkeyPatch) -> None:

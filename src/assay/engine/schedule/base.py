@@ -15,11 +15,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from assay.engine.narrowed import narrowed, spread_out
 from assay.engine.passes import Kept, forward
 from assay.models.attention import IMPLEMENTATION, Attend, attending, native_functions, using
 from assay.models.chain import Chain
 from assay.models.network import Network
-from assay.models.ports import get_input, get_output, put_output
+from assay.models.ports import get_input, get_output
 from assay.models.structure import Site
 
 
@@ -77,14 +78,11 @@ def base_pass(
             stack.callback(handle.remove)
             last = chain is not None and number == len(chain) - 1
             stack.callback(module.register_forward_hook(_leaving(base, link.leaves.key, last=last)).remove)
-            if last and read is not None:
-                stack.callback(module.register_forward_hook(_narrowing(link.leaves.key, read)).remove)
+        if chain is not None:
+            stack.enter_context(narrowed(network, chain, read))
         with torch.no_grad():
             base.kept = forward(network, inputs, keep=keep, once=True)
-    narrow = base.kept.output
-    if read is not None and narrow is not None and narrow.shape[:2] == (1, int(read.sum())):
-        base.kept.output = narrow.new_full((*read.shape, narrow.shape[-1]), float("nan"))
-        base.kept.output[read.to(narrow.device)] = narrow[0]
+    base.kept.output = spread_out(base.kept.output, read)
     return base
 
 
@@ -106,16 +104,6 @@ def _leaving(base: Base, key: Any, *, last: bool) -> Any:
             base.arity[module] = len(out)
         if last:
             base.stream.append(get_output(out, key).clone())
-
-    return hook
-
-
-def _narrowing(key: Any, read: Bool[Tensor, "batch pos"]) -> Any:
-    def hook(module: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
-        state = get_output(out, key)
-        if state.shape[:2] != read.shape:  # tokens that are not in the prompt: the output is left whole
-            return None
-        return put_output(out, key, state[read.to(state.device)][None])
 
     return hook
 

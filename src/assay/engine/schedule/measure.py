@@ -8,14 +8,14 @@ variant and example, (positions from the first that differs) × (blocks from the
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from torch import nn
+from torch import Tensor, nn
 
-from assay.core.errors import ExperimentError, nearest
+from assay.core.errors import ExperimentError, SiteError, nearest
 from assay.core.progress import listening, report
 from assay.core.result import Result
 from assay.engine import naive
@@ -30,6 +30,8 @@ from assay.engine.schedule.meeting import CannotMeetError
 from assay.engine.schedule.plan import Plan
 from assay.engine.schedule.proof import Proof, proof
 from assay.engine.schedule.rewrites import at_z
+from assay.engine.schedule.unembedding import reader, why_all
+from assay.engine.select import Scope
 from assay.engine.store.journal import Journal
 from assay.engine.store.through import AnyStore, through
 from assay.engine.table import Table
@@ -86,7 +88,9 @@ def measure(
 
 def _made(network: Network, experiment: Experiment, asked: Asked, journal: Journal) -> Result:
     if not any(name in experiment.varying() for name in executed(experiment)):
-        return naive.compute(network, experiment, batch=asked.batch, journal=journal)
+        return naive.compute(
+            network, experiment, batch=asked.batch, journal=journal, reads=_reads(network, experiment, asked)
+        )
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
     planned = prepare(network, experiment, prompts, asked)
@@ -99,6 +103,17 @@ def _made(network: Network, experiment: Experiment, asked: Asked, journal: Journ
     made = naive.compute(network, experiment, batch=asked.batch, journal=journal)
     fact = f"the schedule could not be used: {refused}"
     return Result(made.data, made.provenance.with_facts(fact), made.cost)
+
+
+def _reads(network: Network, experiment: Experiment, asked: Asked) -> Callable[[str, Scope], Tensor] | None:
+    """The positions that are unembedded of runs without a sweep; None for all."""
+    try:
+        if "unembed" in asked.without or why_all(network, experiment) is not None:
+            return None
+    except SiteError:  # said where the experiment is checked
+        return None
+    layout = proven(network, True)
+    return None if layout.refused is not None or not layout.flat or layout.padded else reader(experiment)
 
 
 def prepare(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], asked: Asked) -> Plan | str:
