@@ -53,6 +53,7 @@ def mean_difference(
     towards: Annotated[str | None, TOWARDS] = None,
     site: Annotated[str, "which site; without a layer, every layer's"] = "resid_post",
     layers: Annotated[tuple[int, ...] | None, "which layers; nothing means all that have the site"] = None,
+    depths: Annotated[tuple[float, ...] | None, "or the layers at these depths: 0 is the first, 1 the last"] = None,
 ) -> Directions:
     """A direction per layer: the mean activation of one side of the pairs minus that of the other.
 
@@ -60,7 +61,7 @@ def mean_difference(
     1 at the means of the two sides.
     """
     pairs, at = turned(pairs, towards), as_positions(at)
-    sites = _sites(model, site, layers)
+    sites = _sites(model, site, layers if depths is None else _at_depths(model, depths, layers))
     sides = {side: _means(model, pairs, sites, side=side, at=at) for side in ("clean", "corrupt")}
     differences = sides["clean"] - sides["corrupt"]
     vectors = differences.mean(axis=1)
@@ -94,6 +95,12 @@ def _sites(model: Model, name: str, layers: Sequence[int] | None) -> list[str]:
         if len(each.axes) != 3 or each.axes[1] != "pos":
             raise SettingsError(f"{each} has the axes {', '.join(each.axes)}: expected one vector for each token.")
     return [str(each) for each in found]
+
+
+def _at_depths(model: Model, depths: Sequence[float], layers: Sequence[int] | None) -> list[int]:
+    if layers is not None or not all(0 <= depth <= 1 for depth in depths):
+        raise SettingsError(f"depths {list(depths)}: expected fractions from 0 to 1, and no layers beside them.")
+    return [round(depth * (model.n_layers - 1)) for depth in depths]
 
 
 def _means(
