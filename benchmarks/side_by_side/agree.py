@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,8 +20,11 @@ class Differs(ValueError):
 
 def difference(found: Numbers, wanted: Numbers) -> float:
     """The largest difference, of the largest number of its kind; of tokens, the share of texts that differ."""
-    return max(_of_texts(found[name], values) if name == "tokens" else _of_numbers(found[name], values)
-               for name, values in wanted.items())  # fmt: skip
+    each = [
+        _of_texts(found[name], values) if name == "tokens" else _of_numbers(found[name], values)
+        for name, values in wanted.items()
+    ]
+    return _most(each)
 
 
 def agreed(found: Numbers, wanted: Numbers) -> float:
@@ -33,8 +37,12 @@ def agreed(found: Numbers, wanted: Numbers) -> float:
 
 
 def _of_numbers(found: Sequence[float], wanted: Sequence[float]) -> float:
-    largest = max(abs(value) for value in wanted)
-    return max(abs(one - other) for one, other in zip(found, wanted, strict=True)) / largest
+    return _most([abs(one - other) for one, other in zip(found, wanted, strict=True)]) / max(map(abs, wanted))
+
+
+def _most(values: Sequence[float]) -> float:
+    """The largest; not a number if one of them is none, which `max` may pass over."""
+    return math.nan if any(map(math.isnan, values)) else max(values)
 
 
 def _of_texts(found: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]]) -> float:

@@ -33,7 +33,7 @@ def labelled_pairs(split: str = "train", *, n: int = 24, seed: int = 0, told: bo
     group = list(GROUPS[split])
     examples = []
     for i in range(n):
-        rest = torch.randint(1, VOCABULARY, (6,), generator=rng).tolist()
+        rest = torch.randint(VOCABULARY - 4, VOCABULARY, (6,), generator=rng).tolist()
         low = group[int(torch.randint(len(group), (1,), generator=rng))]
         up = bool(torch.randint(2, (1,), generator=rng))
         says = up if told else bool(torch.randint(2, (1,), generator=rng))

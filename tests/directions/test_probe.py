@@ -80,4 +80,4 @@ def test_several_labels() -> None:
     found = probe(MODEL, type(pairs)(named).align(None), site="L0.resid_post", pos="subject")
     assert found.names == ("L0.resid_post=c0", "L0.resid_post=c1", "L0.resid_post=c2")
     read = read_directions(MODEL, type(pairs)(named).align(None), directions=found)
-    assert read.names == ("correct",) and read["correct"].dims == ("layer", "example")
+    assert read.names == ("correct", "majority") and read["correct"].dims == ("layer", "example")

@@ -17,6 +17,7 @@ import typer
 from assay import __version__
 from assay.app.commands.check import check
 from assay.app.commands.circuit import circuit
+from assay.app.commands.dictionary import dictionary
 from assay.app.commands.explain import explain
 from assay.app.commands.load import load
 from assay.app.commands.run import run as run_experiment
@@ -39,6 +40,7 @@ app.command("explain")(explain)
 app.command("check")(check)
 app.add_typer(study, name="study")
 app.add_typer(circuit, name="circuit")
+app.add_typer(dictionary, name="dictionary")
 app.add_typer(store, name="store")
 
 

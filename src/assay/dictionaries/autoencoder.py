@@ -39,7 +39,7 @@ class Autoencoder:
         """First weights: random decoder rows of length 1, the encoder their transpose."""
         drawn = torch.randn(recipe.features, len(centre), generator=generator(seed, "decoder"))
         rows = drawn / drawn.norm(dim=-1, keepdim=True)
-        made = cls(recipe, rows.T.clone(), torch.zeros(recipe.features), rows.clone(), centre.clone())
+        made = cls(recipe, rows.T.contiguous(), torch.zeros(recipe.features), rows.clone(), centre.clone())
         for weight in made.weights:
             weight.requires_grad_()
         return made

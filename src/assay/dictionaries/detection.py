@@ -22,6 +22,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from assay.core.claims import Beside, Claim, Unclaimed
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
 from assay.core.provenance import Provenance
@@ -47,6 +48,7 @@ FAILS = "the property comes with words or lengths that the feature reads instead
     cost="one forward pass of both prompts of each pair, up to the site",
     assumes=ASSUMES,
     fails_when=FAILS,
+    claim=Unclaimed("they serve to choose a feature; `feature_detection` judges it on other pairs"),
 )
 def feature_scores(
     model: Model, pairs: Pairs, *, dictionary: Dictionary, pool: Annotated[Pool, POOL] = "max"
@@ -65,7 +67,16 @@ def feature_scores(
     cost="one forward pass of both prompts of each pair, up to the site",
     assumes=ASSUMES,
     fails_when=FAILS,
-    claim="feature",
+    claim=Claim(
+        "feature",
+        variable="auroc",
+        at={"reader": "feature"},
+        beside={
+            "random_direction": Beside("auroc", "reader", r"random \d+"),
+            "bag_of_words": Beside("auroc", "reader", "bag_of_words"),
+        },
+        without={"other_layer": "a dictionary is of one site: train one of another layer too"},
+    ),
 )
 def feature_detection(
     model: Model,

@@ -11,21 +11,24 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assay.core.codec import canonical
-from assay.core.errors import InputError, StorageError
+from assay.core.errors import ExperimentError, InputError, StorageError
 from assay.core.files import atomic_folder
 from assay.dictionaries.recipe import Recipe
 from assay.engine.dictionary import FeatureBasis, read_dictionary
 from assay.experiments.record import Record
+
+if TYPE_CHECKING:
+    from assay.dictionaries.explaining import Explanation
+    from assay.engine.model import Model
 
 FORMAT = 1
 SETTINGS, TENSORS = "dictionary.json", "dictionary.safetensors"
@@ -116,6 +119,12 @@ class Dictionary:
         """What the features make of activations."""
         return self.basis.decode(self.basis.encode(x))
 
+    def explain(self, model: Model, data: Any = None, *, feature: int, **more: Any) -> Explanation:
+        """What one feature does on texts; see `assay.dictionaries.explaining`."""
+        from assay.dictionaries.explaining import explain  # which knows dictionaries itself
+
+        return explain(model, self, feature, data=data, **more)
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write its folder, whole or not at all."""
         settings = {"activation": self.basis.activation, "k": self.basis.k, "about": self.about.model_dump(mode="json")}
@@ -170,7 +179,7 @@ def _about(folder: Path, site: str | None) -> About:
                 raise StorageError(f"{folder} does not say where its dictionary reads and writes: give site=.")
             return About(site=site)
         found = About.model_validate(told)
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValueError, ExperimentError) as error:
         raise StorageError(
             f"{folder / SETTINGS} is damaged: {str(error).splitlines()[0]}. Train or copy it again."
         ) from None

@@ -17,8 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from assay.core.claims import Unclaimed
 from assay.core.codec import digest
+from assay.core.errors import SettingsError
 from assay.core.registry import method
+from assay.core.sites import SiteName
 from assay.dictionaries.activations import Activations
 from assay.dictionaries.dictionary import About, Dictionary
 from assay.dictionaries.fitting import Fitted, fit
@@ -33,7 +36,8 @@ SAMPLE = 65_536
 OUTLIER = 10.0
 """A row that is so many times as long as the mean row is worth a word."""
 
-SITE = "where the dictionary reads and writes, such as L5.resid_post"
+SITE = "where the dictionary reads and writes, such as L5.resid_post; without a layer, that of the layer at `depth`"
+DEPTH = "for a site without a layer: how deep, from 0 (the first layer) to 1 (the last)"
 WEIGHTS = "the model's own (trained), or the same architecture before training (untrained): the control"
 RECIPE = "its size, what keeps it sparse, and how it is fitted"
 
@@ -44,12 +48,14 @@ RECIPE = "its size, what keeps it sparse, and how it is fitted"
     cost="one forward pass over the texts, then some 4 · d · features multiplications for each token and epoch",
     assumes="that what the site holds is a sparse sum of directions",
     fails_when="there are too few tokens for its features, texts are unlike those it is used on, or features are not linear",
+    claim=Unclaimed("it is trained here; `dictionary_quality` and `feature_detection` measure it"),
 )
 def train_dictionary(
     model: Model,
     data: Any,
     *,
     site: Annotated[str, SITE],
+    depth: Annotated[float, DEPTH] = 0.5,
     texts: Annotated[Texts, "which texts, and which of their tokens"] = Texts(),  # noqa: B008 (frozen)
     recipe: Annotated[Recipe, RECIPE] = Recipe(),  # noqa: B008 (frozen)
     weights: Annotated[Literal["trained", "untrained"], WEIGHTS] = "trained",
@@ -57,7 +63,7 @@ def train_dictionary(
 ) -> Dictionary:
     """Train a sparse dictionary of a site's activations on texts: a corpus of the machine, or those that are given."""
     used = model if weights == "trained" else untrained(model, seed=seed)
-    place, seen = str(used.site(site)), _Seen()
+    place, seen = _place(used, site, depth), _Seen()
     documents = seen.through(training_documents(used, data, texts))
     kept = used.harvest(documents, place, pos=slice(texts.skip, None), context=texts.context)
     activations = Activations.of(kept, place)
@@ -77,6 +83,16 @@ def train_dictionary(
         facts=tuple(_facts(seen, texts, recipe, weights=weights, measured=measured, activations=activations)),
     )
     return Dictionary(fitted.basis, about, measured)
+
+
+def _place(model: Model, site: str, depth: float) -> str:
+    """The site's full name."""
+    if not 0 <= depth <= 1:
+        raise SettingsError(f"depth = {depth}: expected a number from 0 (the first layer) to 1 (the last).")
+    named = SiteName.parse(site)
+    if not named.in_layers or named.layer is not None:
+        return str(model.site(site))
+    return str(model.site(named.at(round(depth * (model.n_layers - 1)))))
 
 
 class _Seen:
@@ -125,8 +141,8 @@ def _facts(
     norms = activations.sample().norm(dim=-1)
     longest = float(norms.max() / norms.mean())
     facts = [
-        f"trained on {activations.rows:,} tokens of {texts.corpus} ({seen.documents} documents, {seen.hash[:19]}), each "
-        f"{recipe.epochs} times; the first {texts.skip} of each piece of {texts.context} left out",
+        f"trained on {activations.rows:,} tokens of {texts.corpus} ({seen.documents} documents, {seen.hash[:19]}); "
+        f"epochs: {recipe.epochs}; the first {texts.skip} of each piece of {texts.context} left out",
         f"{dead:.1%} of {recipe.features:,} features fire on none of {min(SAMPLE, activations.rows):,} training tokens",
     ]
     if weights == "untrained":

@@ -26,6 +26,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from assay.core.claims import Unclaimed
 from assay.core.errors import DataError
 from assay.core.progress import report
 from assay.core.provenance import Provenance
@@ -54,6 +55,7 @@ TEXT = "text"
     cost="one forward pass of each held-out piece for each replacement",
     assumes="texts like those on which the dictionary is to be used",
     fails_when="good reconstruction is taken for meaning: dictionaries of untrained models reconstruct too",
+    claim=Unclaimed("it holds what it is compared with: PCA, a random dictionary, mean and zero"),
 )
 def dictionary_quality(
     model: Model,

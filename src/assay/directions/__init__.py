@@ -6,5 +6,27 @@ from assay.directions.monitor import monitor
 from assay.directions.output import output_direction
 from assay.directions.probe import probe
 from assay.directions.reading import read_directions
+from assay.directions.steering import (
+    UnrelatedText,
+    ablate_direction,
+    choose_strength,
+    mean_difference,
+    steer,
+    steered_texts,
+)
 
-__all__ = ["add", "calibrate", "monitor", "output_direction", "probe", "project_out", "read_directions"]
+__all__ = [
+    "UnrelatedText",
+    "ablate_direction",
+    "add",
+    "calibrate",
+    "choose_strength",
+    "mean_difference",
+    "monitor",
+    "output_direction",
+    "probe",
+    "project_out",
+    "read_directions",
+    "steer",
+    "steered_texts",
+]

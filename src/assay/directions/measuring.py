@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from assay.core.errors import DataError
 from assay.directions.labels import Prompts
+from assay.stats.ranking import auroc as plain_auroc
 
 Readings = Float[np.ndarray, " prompt"]
 PerPair = Float[np.ndarray, " pair"]
@@ -71,6 +72,14 @@ def by_wording(values: PerPair, prompts: Prompts) -> dict[str, float]:
     """The mean over the pairs of each wording."""
     templates = np.array([example.template for example in prompts.pairs])
     return {str(each): float(values[templates == each].mean()) for each in dict.fromkeys(templates)}
+
+
+def auroc_by_wording(readings: Readings, prompts: Prompts) -> dict[str, float]:
+    """AUROC among the prompts of each wording that has both labels."""
+    templates = np.array([example.template for example in prompts.pairs])[prompts.unit]
+    parts = {str(each): templates == each for each in dict.fromkeys(templates.tolist())}
+    both = {name: part for name, part in parts.items() if len(np.unique(prompts.y[part])) == 2}
+    return {name: plain_auroc(readings[part], prompts.y[part] == 1) for name, part in both.items()}
 
 
 def _influences(

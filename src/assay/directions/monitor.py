@@ -23,12 +23,14 @@ from assay.core.result import Result
 from assay.data.pairs import Pairs
 from assay.data.relabel import What
 from assay.directions.labels import labelled_prompts
-from assay.directions.measuring import auroc, brier, by_wording, calibration_error, right, share_among
-from assay.directions.reading import as_answers, made, read, worse_wordings
+from assay.directions.measuring import auroc, auroc_by_wording, brier, calibration_error, right, share_among
+from assay.directions.reading import as_answers, made, read
 from assay.engine.model import Model
 from assay.stats.proportion import wilson
 
+CHANCE = 0.5
 MISCALIBRATED = 0.1
+"""Probabilities that are further off than this are said to be."""
 
 
 @method(
@@ -73,7 +75,7 @@ def monitor(
     data = xr.Dataset({name: (("example",), each) for name, each in variables.items()})
     error = calibration_error(probability, prompts)
     data["calibration_error"] = ((), error)
-    wordings = by_wording(area, prompts)
+    wordings = auroc_by_wording(readings, prompts)
     data["auroc_by_wording"] = (("wording",), np.array(list(wordings.values())))
     data = data.assign_coords(wording=list(wordings))
     alarms = wilson(int((flagged & ~positive).sum()), int((~positive).sum()))
@@ -82,7 +84,8 @@ def monitor(
         *directions.facts[:3],
         f"false alarms {alarms}",
     ]
-    facts += worse_wordings(area, prompts, chance=0.5)
+    if worse := [f"{name} ({found:.2f})" for name, found in wordings.items() if found <= CHANCE]:
+        facts.append(caveat(f"no better than chance on the wordings {', '.join(worse)}"))
     if error > MISCALIBRATED:
         facts.append(caveat(f"its probabilities are off by {error:.2f} on average (expected calibration error)"))
     return made(model, data, facts=facts, rows=len(prompts.tokens))

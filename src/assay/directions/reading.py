@@ -14,7 +14,6 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from assay.core.caveats import caveat
 from assay.core.claims import Claim
 from assay.core.direction import Directions
 from assay.core.errors import DataError
@@ -48,7 +47,8 @@ def read_directions(
     """Do directions found elsewhere tell these prompts apart, at each layer: share right, and AUROC for two labels.
 
     `correct` is the share of a pair's prompts that get their label, `auroc` the chance that of two prompts the one with the
-    second label reads higher; both have a value for each pair, whose mean is the measure.
+    second label reads higher; both have a value for each pair, whose mean is the measure. `majority` is the share of the most
+    frequent label.
     """
     prompts = labelled_prompts(pairs, label=label, pos=directions.pos or "end", known=directions.labels)
     sites = tuple(dict.fromkeys(directions.sites))
@@ -59,6 +59,7 @@ def read_directions(
         variables["auroc"] = np.stack([auroc(each, prompts) for each in readings])
     place, places = _places(sites)
     data = xr.Dataset({name: ((place, "example"), each) for name, each in variables.items()}, coords={place: places})
+    data["majority"] = ((), np.bincount(prompts.y).max() / len(prompts.y))
     best = int(correct.mean(axis=1).argmax())
     told = ", ".join(f"{name} {share:.2f}" for name, share in by_wording(correct[best], prompts).items())
     facts = (f"read at {directions.pos or 'end'}", *directions.facts[:1], f"{sites[best]} by wording: {told}")
@@ -91,12 +92,6 @@ def made(model: Model, data: xr.Dataset, *, facts: Sequence[str], rows: int) -> 
     source = model.network.source.name
     origin = Provenance.now(model_fingerprint=model.fingerprint, model_source=source, facts=tuple(facts))
     return Result(data, origin, Cost(rows=rows))
-
-
-def worse_wordings(values: Float[np.ndarray, " pair"], prompts: Prompts, *, chance: float) -> tuple[str, ...]:
-    """A caveat that names the wordings on which a measure is at chance or below."""
-    told = [f"{name} ({share:.2f})" for name, share in by_wording(values, prompts).items() if share <= chance]
-    return (caveat(f"no better than chance on {', '.join(told)}"),) if told else ()
 
 
 def _guesses(

@@ -21,13 +21,14 @@ from assay.models.norms import norms_of
 from assay.models.offloaded import input_device
 from assay.models.ports import FIRST, Port
 from assay.models.source import Loaded, Source
+from assay.models.stand_ins import stand_ins
 from assay.models.structure import Site, Structure, structure_of
 from assay.models.taps import Direct, NormScale
 
 
 @dataclass(frozen=True)
 class Network:
-    """A loaded model with its sites. Nothing of the native model is changed, copied or hooked."""
+    """A loaded model with its sites. Nothing of the native model is changed, copied or hooked (see `stand_ins` for the trace)."""
 
     native: nn.Module
     tokenizer: PreTrainedTokenizerBase | None
@@ -42,7 +43,8 @@ class Network:
     def of(cls, loaded: Loaded, trace_inputs: Mapping[str, Any] | None = None) -> Network:
         """Find the sites of a loaded model. `trace_inputs` are inputs for one forward pass of a module of your own."""
         choices = [trace_inputs] if trace_inputs is not None else example_inputs(loaded.native)
-        structure = structure_of(loaded.native, choices)
+        with stand_ins(loaded.native):
+            structure = structure_of(loaded.native, choices)
         argument = _token_argument(trace_inputs or {})
         network = cls(loaded.native, loaded.tokenizer, loaded.source, structure, argument, choices)
         if loaded.fingerprint is not None:
@@ -79,7 +81,8 @@ class Network:
     @cached_property
     def norms(self) -> tuple[NormScale, ...]:
         """The scale of every norm that is a module, wherever it is; found when first asked for."""
-        return norms_of(self.native, self.examples)
+        with stand_ins(self.native):
+            return norms_of(self.native, self.examples)
 
     @cached_property
     def _in_layers(self) -> dict[tuple[str, str | None], list[Site]]:

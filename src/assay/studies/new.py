@@ -24,14 +24,21 @@ STARTERS = {
     "negative": "Something that is expected makes no difference",
     "probe": "Where a property can be read along a line",
     "monitor": "What a monitor made of a direction catches",
+    "dictionary": "What a sparse dictionary of a layer holds",
+    "steering": "Adding a direction changes what the model says",
 }
-TASKS = {"probe": "agreement-attractor", "monitor": "sentiment"}
+TASKS = {"probe": "agreement-attractor", "monitor": "sentiment", "steering": "sentiment", "dictionary": "sentiment"}
 """The task that a starter asks about if none is named; the others ask about indirect objects."""
-LATER = {
-    "steering": "a method that steers and measures what it costs",
-    "dictionary": "a method that trains or reads dictionaries",
-}
+LATER: dict[str, str] = {}
 """Kinds of study whose methods are not in the registry yet, and what they wait for."""
+
+TARGETS = {
+    "sentiment": ("positive", "This is a positive review."),
+    "gender-pronoun": ("she", "This is about a woman."),
+    "agreement": ("are", "This is about several of them."),
+    "agreement-attractor": ("are", "This is about several of them."),
+}
+"""Tasks that can be steered along one line: the label or answer to steer towards, and words that ask for the same."""
 
 
 def new_study(starter: str, path: Path, *, overwrite: bool = False, **answers: Any) -> Path:
@@ -72,6 +79,12 @@ def starter_text(
             f"{starter!r} is no starter: there are {', '.join(STARTERS)}.{nearest(starter, [*STARTERS, *LATER])}"
         )
     task = task or TASKS.get(starter, "ioi")
+    if starter == "steering" and task not in TARGETS:
+        raise StudyError(
+            f"There is nothing to steer towards in {task!r}: its answers differ from prompt to prompt. "
+            f"Tasks with two sides: {', '.join(TARGETS)}."
+        )
+    towards, instruction = TARGETS.get(task, ("", ""))
     source = files("assay.studies").joinpath(f"starters/{starter}.yaml.j2").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     return environment.from_string(source).render(
@@ -83,6 +96,8 @@ def starter_text(
         few=max(8, n // 4),
         half=max(12, n // 2),
         most=max(24, n),
+        towards=_quoted(towards),
+        instruction=_quoted(instruction),
         seed=seed,
         model=None if model is None else _quoted(model),
     )

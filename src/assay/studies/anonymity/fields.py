@@ -38,8 +38,8 @@ _LINES = near(
     flags=re.I | re.M,
 )
 _SIGNED = near(
-    r"\b(?:implemented|written|created|developed|contributed|maintained|provided|collected"
-    r"|annotated)\s+by\s+(?P<value>[A-Z][\w'-]+ (?:[A-Z]\.? )?[A-Z][\w'-]+)(?!\w)",
+    r"\b(?:[Ii]mplemented|[Ww]ritten|[Cc]reated|[Dd]eveloped|[Cc]ontributed|[Mm]aintained|[Pp]rovided|[Cc]ollected"
+    r"|[Aa]nnotated)\s+by\s+(?P<value>[A-Z][\w'-]+ (?:[A-Z]\.? )?[A-Z][\w'-]+)(?!\w)",
     " by ",
     before=16,
     after=80,
@@ -52,7 +52,9 @@ _AUTHORS = near(
     after=700,
     flags=re.I | re.M,
 )
-_PROJECT = near(r"\bauthors\s*=\s*\[(?P<value>[^\]]{4,400})\]", "authors", before=1, after=460)
+_PROJECT = near(
+    r"\b(?:authors|maintainers)\s*=\s*\[(?P<value>[^\]]{4,400})\]", "authors|maintainers", before=1, after=460
+)
 _COPYRIGHT = near(
     r"(?:\bcopyright\b|©|\(c\) (?=\d{4}))[ \t]*(?:\(c\)|©)?[ \t:]*(?:(?:19"
     r"|20)\d\d[\s,–-]*)*(?:by\s+)?(?P<value>[A-Z][^\n.,;:*\"'<>\\{}]{3,60})",

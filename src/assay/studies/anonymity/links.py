@@ -88,7 +88,9 @@ _OURS = re.compile(
 _THEIRS = re.compile(
     r"\b(?:their|his|her|official|original|authors'|publicly released by|from|by)\b[^.!?]{0,60}$", re.I | re.S
 )
-_OURS_AFTER = re.compile(r"\S*\s*(?:\(ours\)|(?:is|are) (?:our|ours)\b)|[\w./-]*/(?:actions|workflows)/\S*badge", re.I)
+_OURS_AFTER = re.compile(
+    r"\S*\s*(?:\(ours\)|(?:is|are) (?:our|ours)\b|(?:#|//|%|--) *our\b)|[\w./-]*/(?:actions|workflows)/\S*badge", re.I
+)
 _CLONE = re.compile(r"(?:git\s+(?:clone|remote\s+add\s+\w+)|docker\s+(?:pull|run|push))\s+(?:-\S+\s+)*\S*$")
 
 
@@ -99,6 +101,16 @@ _LOADED = near(
     "from_pretrained(|load_dataset(|snapshot_download(|hf_hub_download(",
     before=1,
     after=200,
+)
+
+
+_STORED = near(
+    r"(?P<place>(?:gs|s3|abfss?|wasbs?|hf)://(?P<owner>[\w-]+)[\w./@-]*)"
+    r"|^\s*(?:-\s+)?image:\s*[\"']?(?P<place2>(?P<owner2>[a-z0-9][\w-]*)/[\w./-]+)",
+    "gs://|s3://|abfs|wasb|hf://|image:",
+    before=20,
+    after=160,
+    flags=re.M,
 )
 
 
@@ -117,6 +129,9 @@ def find_links(text: str, role: Role) -> tuple[list[Match], list[str]]:
         else:
             unknown.append(match[0])
     unknown += [m[0].partition("(")[2].strip("\"'") for m in _LOADED.finditer(text) if m["owner"].lower() not in KNOWN]
+    for match in _STORED.finditer(text):
+        if (match["owner"] or match["owner2"]).lower() not in KNOWN:
+            unknown.append(match["place"] or match["place2"])
     for match in _WANDB.finditer(text):
         if match["owner"].lower() not in KNOWN | {"site", "authorize", "home", "quickstart"} and somebody(
             match["owner"]
@@ -133,8 +148,9 @@ def find_links(text: str, role: Role) -> tuple[list[Match], list[str]]:
 
 def _owned(text: str, match: re.Match[str], role: Role, into: tuple[list[Match], list[str]]) -> None:
     owner = match["owner"]
+    numbered = match["hub"].startswith(("zenodo", "osf"))
     if (
-        not somebody(owner)
+        not (numbered or somebody(owner))
         or (owner.lower() in KNOWN and role is not Role.OWN_LINK)
         or owner.lower().startswith("anonymous")
     ):

@@ -19,12 +19,12 @@ _HOMES = near(
     r"/(?:scratch|gscratch|lustre|gpfs|fsx|nfs|raid|ssd|datasets?|netscratch|checkpoint)/(?:home\d?/|users?/"
     r"|projects?/)?|"
     r"/afs/[\w.-]+/(?:users?|home)/(?:\w/)?(?:\w/)?|/cluster/(?:home|scratch|work)/|/(?:mnt|data|work|storage"
-    r"|projects?|opt|srv|nas|local|share|vol\d?)/(?:homes?|users?)/"
+    r"|projects?|opt|srv|nas|local|shared?|vol\d?|beegfs|gpfs\d?|lustre\d?|ceph\w*|fs\d?)/(?:[\w-]{1,24}/)?(?:homes?|users?)/"
     rf"|(?i:\b[A-Z]:{_SLASH}(?:Users|Documents and Settings){_SLASH})|(?i:/(?:mnt/)?[a-z]/Users/))"
     r"(?P<user>[A-Za-z0-9][\w.@-]*)",
     "home|users/|users\\|/u/|scratch/|lustre/|gpfs/|fsx/|nfs/|raid/|ssd/|dataset|checkpoint/|/afs/|user/"
     "|documents and settings",
-    before=30,
+    before=60,
     after=200,
 )
 _SOFT = re.compile(r"^/(?:u|scratch|gscratch|lustre|gpfs|fsx|nfs|raid|ssd|datasets?|netscratch|checkpoint)/$")
@@ -52,11 +52,13 @@ _SSH_KEY = near(
 _HOST = near(
     r"(?<![\w@.-])(?P<who>(?:[A-Za-z][\w-]*\.)+(?:local|lan|internal|intranet|corp|cluster|hpc))(?![\w.(-]|\.\w)"
     r"|(?<![\w@./-])(?P<node>(?:login|node|gpu|compute|gpunode|worker|dgx|mgr|submit|desktop|laptop|workstation"
-    r"|ws)[-\w]*\d*\.(?:[\w-]+\.)*[\w-]+\.(?:edu|ac\.\w\w|org|com|de|fr|ch|ca|eu))\b"
+    r"|ws)[-\w]*\d*\.(?:[\w-]+\.)*[\w-]+\.(?:edu|ac\.\w\w|org|com|de|fr|ch|ca|eu|cz|pl|it|es|nl|se|no|dk"
+    r"|fi|at|be|il|jp|cn|kr|in|au|nz|sg|br|pt|gr|ie|hu|uk))\b"
     r"|(?<![\w@-])(?P<apple>[A-Z][a-z]+(?:s|-s)?-(?:MacBook|Mac|iMac|MBP|Air|PC|Laptop|Desktop)(?:-(?:Pro|Air"
     r"|mini))?(?:-\d+)?(?:\.local)?)(?![\w-])"
     r"|(?<![\w-])(?P<windows>(?:DESKTOP|LAPTOP|WIN)-[A-Z0-9]{6,8})(?![\w-])",
-    ".local|.lan|.internal|.intranet|.corp|.cluster|.hpc|.edu|.ac.|.org|.com|.de|.fr|.ch|.ca|.eu|mac|-mbp|-air"
+    ".local|.lan|.internal|.intranet|.corp|.cluster|.hpc|login|node|gpu|compute|worker|dgx|mgr|submit|desktop|laptop"
+    "|workstation|ws|mac|-mbp|-air"
     "|-pc|-laptop|-desktop|desktop-|laptop-|win-",
     before=90,
     after=80,

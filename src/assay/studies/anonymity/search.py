@@ -15,6 +15,7 @@ from assay.studies.anonymity.match import CERTAIN, Match, strongest
 from assay.studies.anonymity.names import Names
 from assay.studies.anonymity.persons import find_names
 from assay.studies.anonymity.piece import Piece, Role
+from assay.studies.anonymity.signed import find_signed
 from assay.studies.anonymity.wording import find_affiliations, find_wording
 
 
@@ -37,6 +38,7 @@ def _all(text: str, names: Names, role: Role) -> tuple[list[Match], list[str]]:
     matches += find_addresses(text, role)
     matches += find_machine(text, role)
     matches += find_fields(text, role)
+    matches += find_signed(text, role)
     matches += _git(text, role)
     linked, unknown = find_links(text, role)
     matches += linked

@@ -59,6 +59,8 @@ _PAPER = (
 )
 _CITE = (
     r"(?:\[\d[\d,\s–-]*\]|\\[cC]ite\w*\s*(?:\[[^\]]*\])*\s*\{[^}]+\}|\([A-Z][^()]{2,60}(?:19|20)\d\d[a-z]?\)"
+    r"|\(?(?:doi:|arXiv:|https?://(?:dx\.)?(?:doi|arxiv)\.org/)[\w./-]+"
+    r"|[A-Z][\w'’-]+ (?:and|&) [A-Z][\w'’-]+,? \(?(?:19|20)\d\d"
     r"|\[[A-Z][^\[\]]{1,40}\d{2,4}[a-z]?\]|[A-Z]\w+ et al\.?(?:,? \(?\d{4}\)?)?)"
 )
 _OWN = near(
@@ -71,6 +73,7 @@ _OWN = near(
     rf"|report\w+|publish\w+|demonstrat\w+|found|develop\w+|present\w+|argu\w+|stud\w+)\b[^.]{{0,90}}?{_CITE}"
     rf"|\b(?:as|like)\s+we\s+(?:show(?:ed|n)?|propos\w+|report\w+|demonstrat\w+|argued|did"
     rf"|found)\s+(?:previously\s+|earlier\s+|before\s+)?(?:in\s+)?[\s~(]*{_CITE}"
+    rf"|{_CITE}\)?\s*,?\s+(?:where|in\s+which)\s+we\s+(?:first\s+)?(?:show\w*|propos\w+|introduc\w+|demonstrat\w+|found)"
     rf"|\bin\s+{_CITE}\s*,?\s+we\s+(?:show\w*|propos\w+|introduc\w+|demonstrat\w+|found|studied|argued|developed)"
     rf"|\b(?:follow(?:ing|s)?|extend(?:s|ing)?|build(?:s|ing)? "
     rf"(?:up)?on)\s+our\s+(?:own\s+)?(?:[\w-]+\s+){{0,3}}{_CITE}",
@@ -85,6 +88,20 @@ _HOME = near(
     " our|our ",
     before=8,
     after=60,
+    flags=re.I,
+)
+_ETHICS = near(
+    r"\b(?:approv\w+|reviewed|exempt\w*|waived|granted)\b[^.\n]{0,60}\b(?:ethic\w*|institutional review|IRB)\b[^.\n]{0,50}"
+    r"\b(?:at|of|from)\s+(?:the\s+)?(?P<who>[A-Z][^.,;()\n]{3,60})",
+    "ethic|institutional review|irb",
+    before=90,
+    after=150,
+)
+_NOTE = near(
+    r"\bnote\s*=\s*[{\"][^}\"\n]{0,60}\b(?:our|ours|the (?:present )?authors['’]?)\b[^}\"\n]{0,60}",
+    "note",
+    before=1,
+    after=160,
     flags=re.I,
 )
 _PLACE = re.compile(
@@ -102,7 +119,13 @@ def find_wording(text: str, role: Role) -> Iterator[Match]:
         cited = re.search(_CITE, match[0]) is not None
         yield Match("own work", *match.span(), LIKELY if cited else POSSIBLE, "previous work")
     if role is Role.BIBLIOGRAPHY:
+        yield from (Match("own work", *match.span(), LIKELY, "removed") for match in _NOTE.finditer(text))
         return
+    for match in _ETHICS.finditer(text):
+        if not _OMITTED.search(match[0].replace("review board", "").replace("reviewed", "")) and _PLACE.search(
+            match["who"]
+        ):
+            yield Match("affiliation", *match.span("who"), LIKELY, "our institution")
     for match in islice(_HEADING.finditer(text), _MOST):
         if _says_something(text, match):
             yield Match("acknowledgement", *match.span("head"), LIKELY, "Omitted for review")

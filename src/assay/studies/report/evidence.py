@@ -38,6 +38,7 @@ def evidence(hypothesis: Hypothesis, judged: Judgement, contents: Contents) -> E
         _interval(judged),
         *(_baseline(each, judged) for each in judged.baselines),
         *_controls(hypothesis, contents),
+        *_stays(judged),
         *_wordings(hypothesis, contents.numbers),
         *((False, text) for text in _weak(hypothesis, contents)),
     ]
@@ -89,6 +90,15 @@ def _controls(hypothesis: Hypothesis, contents: Contents) -> list[tuple[bool, st
     steps = dict.fromkeys(each.step for each in selectors(hypothesis.quantity))
     found = [beside(contents.results.get(name)) for name in steps]
     return [each for shown in found if shown is not None for each in shown.weighed()]
+
+
+def _stays(judged: Judgement) -> list[tuple[bool, str]]:
+    """Declared choices under which the verdict is the same; the others are limitations, and said with those."""
+    return [
+        (each.outcome == "supported", f"Under the choices {each.name} it is {each.outcome} too: {short(each.number)}.")
+        for each in judged.otherwise
+        if each.outcome == judged.outcome
+    ]
 
 
 def _wordings(hypothesis: Hypothesis, numbers: Mapping[str, StepData]) -> list[tuple[bool, str]]:

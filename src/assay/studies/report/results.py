@@ -5,6 +5,7 @@ total, direct, indirect …       effects of each node side by side, with interv
 recovered by circuit            the circuit found beside random ones
 jaccard beside chance           agreement by size, or pair by pair
     approximate beside exact        a point for each part (`scatter`)
+    directions and monitors         what is read by layer, what is caught (`readings`)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from assay.studies.report.charts import bars, lines, points
 from assay.studies.report.drawn import Drawn
 from assay.studies.report.heatmap import Grid, heatmap
 from assay.studies.report.means import EXAMPLE, means
+from assay.studies.report.readings import directions, monitors, readings
 from assay.studies.report.scatter import stored_error
 
 EFFECTS = ("total", "direct", "indirect", "interaction")
@@ -126,4 +128,13 @@ def _named(axis: str) -> str:
     return {"pos": "position"}.get(axis, axis)
 
 
-MAKERS: tuple[Callable[[xr.Dataset], list[Drawn]], ...] = (alignments, effects, circuits, agreement, stored_error)
+MAKERS: tuple[Callable[[xr.Dataset], list[Drawn]], ...] = (
+    alignments,
+    effects,
+    circuits,
+    agreement,
+    stored_error,
+    readings,
+    monitors,
+    directions,
+)

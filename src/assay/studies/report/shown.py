@@ -93,7 +93,8 @@ class Shown:
         """Every figure with a name of its own, in reading order: one for each hypothesis, then those of the steps."""
         for each in self.hypotheses:
             caption = (
-                f"{each.judged.statement} The shaded region is the prediction; below the number found stand baselines."
+                f"{each.judged.statement} The shaded region is the prediction; below the number found stand baselines"
+                + (", and below the line the same number under other choices." if each.judged.otherwise else ".")
             )
             yield f"hypothesis-{each.judged.id}", Drawn(strip(each.judged, named=True), caption, title=each.judged.id)
         for step in self.steps:

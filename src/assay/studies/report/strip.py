@@ -1,8 +1,12 @@
-"""The picture of a hypothesis: the number and its interval, the region that was predicted, baselines below."""
+"""The picture of a hypothesis: the number and its interval, the region that was predicted, baselines below.
+
+Under a line of their own stand the same number under the choices that the study declared as alternatives.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -12,25 +16,29 @@ from assay.studies.condition import Condition
 from assay.studies.report.axes import marker, whisker
 
 WIDTH, ROW, TOP = 420.0, 24.0, 10.0
+MARKS = {"found": ("circle", 5.0), "beside": ("diamond", 4.0), "under": ("square", 4.0)}
 
 
 def strip(judged: Judgement, *, named: bool = False) -> Markup:
     """Found number and baselines on one axis, above each other; `named`: with what each is, for where no table stands by."""
     predicted = Condition.parse(judged.prediction)
-    rows = [judged.number, *(each.number for each in judged.baselines)]
-    names = [judged.id, *(each.name for each in judged.baselines)] if named else []
+    rows = _rows(judged)
+    names = [each.name for each in rows] if named else []
     left = 14.0 + max((6.4 * len(_cut(name)) + 10 for name in names), default=0.0)
     scale = _scale(predicted, rows, left, left + WIDTH - 28.0)
     bottom = TOP + ROW * len(rows)
     parts = [_region(predicted, scale, bottom)]
-    for i, number in enumerate(rows):
-        parts.append(_row(number, scale, TOP + ROW * (i + 0.5), first=i == 0))
+    if judged.otherwise:
+        y = bottom - ROW * len(judged.otherwise)
+        parts.append(tag("line", x1=left - 10, x2=left + WIDTH - 22, y1=y, y2=y, class_="rule"))
+    parts += [_drawn(each, scale, TOP + ROW * (i + 0.5)) for i, each in enumerate(rows)]
     parts += [label(left - 10, TOP + ROW * (i + 0.5) + 4, _cut(name), anchor="end") for i, name in enumerate(names)]
     for value in scale.ticks(5):
         x = scale(value)
         parts.append(tag("line", x1=x, x2=x, y1=bottom, y2=bottom + 4, class_="whisker"))
         parts.append(label(x, bottom + 17, tick(value)))
-    said = f"Found {judged.number.text}; predicted {judged.prediction}."
+    under = "".join(f" Under {each.name}: {each.number.text}, {each.outcome}." for each in judged.otherwise)
+    said = f"Found {judged.number.text}; predicted {judged.prediction}.{under}"
     return picture(*parts, width=left + WIDTH - 14, height=bottom + 24, label=said, class_="strip")
 
 
@@ -41,14 +49,32 @@ def _cut(name: str) -> str:
 def small_strip(judged: Judgement) -> Markup:
     """The number and its interval against the prediction, small enough for a table."""
     predicted = Condition.parse(judged.prediction)
-    scale = _scale(predicted, [judged.number, *(each.number for each in judged.baselines)], 6.0, 134.0)
-    parts = [_region(predicted, scale, 22.0, top=0.0), _row(judged.number, scale, 11.0, first=True)]
+    rows = _rows(judged)
+    scale = _scale(predicted, rows, 6.0, 134.0)
+    parts = [_region(predicted, scale, 22.0, top=0.0), _drawn(rows[0], scale, 11.0)]
     said = f"Found {judged.number.text}; predicted {judged.prediction}."
     return picture(*parts, width=140, height=22, label=said, class_="strip small")
 
 
-def _scale(predicted: Condition, rows: list[Number], start: float, stop: float) -> Scale:
-    ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None]
+@dataclass(frozen=True)
+class _Row:
+    """One number with what it is: `found`, `beside` (a baseline) or `under` (another choice)."""
+
+    name: str
+    number: Number
+    kind: str
+
+
+def _rows(judged: Judgement) -> list[_Row]:
+    return [
+        _Row(judged.id, judged.number, "found"),
+        *(_Row(each.name, each.number, "beside") for each in judged.baselines),
+        *(_Row(f"under {each.name}: {each.outcome}", each.number, "under") for each in judged.otherwise),
+    ]
+
+
+def _scale(predicted: Condition, rows: list[_Row], start: float, stop: float) -> Scale:
+    ends = [end for row in rows for end in (row.number.value, row.number.low, row.number.high) if end is not None]
     ends += [predicted.low] + ([] if predicted.high is None else [predicted.high])
     low, high = extent(ends, margin=0.12)
     return Scale(low, high, start, stop)
@@ -68,13 +94,13 @@ def _region(predicted: Condition, scale: Scale, bottom: float, *, top: float = 4
     return tag("g", area, *edges)
 
 
-def _row(number: Number, scale: Scale, y: float, *, first: bool) -> Markup:
+def _drawn(row: _Row, scale: Scale, y: float) -> Markup:
+    number = row.number
     if number.value is None:
         return label(scale(scale.low), y + 4, "no number", anchor="start")
     parts = []
     if number.low is not None and number.high is not None:
         parts.append(whisker((scale(number.low), y), (scale(number.high), y)))
-    parts.append(
-        marker(scale(number.value), y, "circle" if first else "diamond", tip=number.text, size=5 if first else 4)
-    )
-    return tag("g", *parts, class_="found" if first else "beside")
+    shape, size = MARKS[row.kind]
+    parts.append(marker(scale(number.value), y, shape, tip=f"{row.name}\n{number.text}", size=size))
+    return tag("g", *parts, class_=row.kind)

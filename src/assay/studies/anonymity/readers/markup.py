@@ -33,6 +33,10 @@ _META = re.compile(
     r"|twitter:creator|byl|copyright)\b)[^>]*\bcontent=([\"'])(?P<value>[^\"'<>]{1,200})\1",
     re.I,
 )
+_DEVELOPER = re.compile(
+    r"<(?P<tag>developer|contributor)>(?:(?!</?(?:developer|contributor)>).){0,400}?<name>(?P<value>[^<]{2,100})</name>",
+    re.S,
+)
 _DATA_URI = re.compile(r"data:(?P<type>[\w/+.-]{3,60})(?:;[\w=-]{1,40}){0,3};base64,(?P<data>[A-Za-z0-9+/=\s%]{16,})")
 
 
@@ -45,7 +49,7 @@ def read_markup(text: str) -> Iterator[Item]:
     yield Piece(shown, Role.PROSE, lines=True)
     if "<w:" in bare or "<a:t" in bare or "<text:span" in bare:
         yield Piece(_TAG.sub("", _PARAGRAPH.sub("\n", bare)), Role.PROSE, "its text", lines=False)
-    for pattern in (_CREATOR, _ATTRIBUTE, _META):
+    for pattern in (_CREATOR, _ATTRIBUTE, _META, _DEVELOPER):
         for match in islice(pattern.finditer(bare), MOST):
             label = match.groupdict().get("tag") or match.groupdict().get("key") or "meta"
             value = " ".join(_TAG.sub(" ", match["value"]).split())
@@ -56,7 +60,7 @@ def read_markup(text: str) -> Iterator[Item]:
 def bare_markup(text: str) -> str:
     """A document without its metadata and comments, and with nobody as its creator."""
     text = re.sub(r"<metadata\b[^>]*>.*?</metadata\s*>|<!--.*?-->", "", text, flags=re.S)
-    for pattern in (_CREATOR, _ATTRIBUTE, _META):
+    for pattern in (_CREATOR, _ATTRIBUTE, _META, _DEVELOPER):
         text = pattern.sub(
             lambda match: match[0].replace(match["value"], "Anonymous") if match["value"] else match[0], text
         )

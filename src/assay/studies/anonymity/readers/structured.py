@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -37,6 +38,19 @@ def json_fields(content: Any, place: str = "") -> Iterator[Found]:
             yield Found(kind, value, at, 2)
 
 
+_PEOPLE = re.compile(r"(?:authors?|creators?|contributors?|maintainers?|editors?)$", re.I)
+_GIVEN, _FAMILY = (
+    ("givenName", "given", "given-names", "first_name"),
+    ("familyName", "family", "family-names", "last_name"),
+)
+
+
+def _whole_name(fields: dict[str, Any]) -> str:
+    """Given and family name together, where a person is written in parts."""
+    given, family = (next((str(fields[k]) for k in keys if fields.get(k)), "") for keys in (_GIVEN, _FAMILY))
+    return f"{given} {family}" if given and family else ""
+
+
 def leaves(content: Any, place: str = "") -> Iterator[tuple[str, str, str]]:
     """Each string with its key and path, without recursion; a list's strings have the list's key."""
     todo: list[tuple[str, Any, str, int]] = [("", content, place, 0)]
@@ -49,6 +63,8 @@ def leaves(content: Any, place: str = "") -> Iterator[tuple[str, str, str]]:
         elif depth > DEEP:
             continue
         elif isinstance(value, dict):
+            if (whole := _whole_name(value)) and _PEOPLE.match(key):
+                yield key, whole, at
             for name, each in value.items():
                 # {"authors": [{"name": "Jane Doe"}]}
                 inner = (

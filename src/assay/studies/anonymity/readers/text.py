@@ -12,6 +12,7 @@ from assay.studies.anonymity.readers.comments import CODE, comments, only
 from assay.studies.anonymity.readers.latex import read_bibliography, read_latex
 from assay.studies.anonymity.readers.markup import read_markup
 from assay.studies.anonymity.readers.notebook import read_notebook
+from assay.studies.anonymity.readers.people import is_list_of_people, read_people
 from assay.studies.anonymity.readers.structured import read_json
 
 _PROSE = frozenset(["md", "txt", "rst", "org", "adoc", "text", "markdown", "rmd", "qmd", "log", "out", "err"])
@@ -70,6 +71,8 @@ def read_text(data: bytes, name: PurePosixPath, limits: Limits) -> Iterator[Item
         yield from read_markup(text)
     else:
         yield from plain_pieces(text, end)
+    if is_list_of_people(name):
+        yield from read_people(text, name)
     if name.name.lower() in _MANIFESTS:
         for match in _OWN.finditer(text):
             yield Piece(match["url"], Role.OWN_LINK, f"line {text.count(chr(10), 0, match.start('url')) + 1}")

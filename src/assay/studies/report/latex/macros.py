@@ -1,8 +1,8 @@
 """The numbers of a run as LaTeX macros, so that a paper holds none that was typed by hand.
 
 For a hypothesis `few_heads`: `\\numFewHeads` (the number with its interval), `…Value`, `…Low`, `…High`, `…N`, `…Level`,
-`…Predicted`, `…Verdict`, and `…BaselineA`, `…BaselineB` for what stands beside it. For a data set `test`: `\\numExamplesTest`.
-Names hold letters only, as TeX wants; digits are written out.
+`…Predicted`, `…Verdict`, `…BaselineA`, `…BaselineB` for what stands beside it, and `…UnderA`, `…UnderAVerdict` for other
+declared choices. For a data set `test`: `\\numExamplesTest`. Names hold letters only, as TeX wants; digits are written out.
 """
 
 from __future__ import annotations
@@ -71,6 +71,9 @@ def _of_hypothesis(judged: Judgement) -> Iterator[tuple[str, str]]:
     yield "Verdict", judged.outcome
     for i, beside in enumerate(judged.baselines):
         yield "Baseline" + letters(i), with_interval(beside.number)
+    for i, other in enumerate(judged.otherwise):
+        yield "Under" + letters(i), with_interval(other.number)
+        yield f"Under{letters(i)}Verdict", other.outcome
 
 
 def with_interval(found: Number) -> str:

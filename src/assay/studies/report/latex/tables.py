@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from assay.studies.report.latex.macros import letters
 from assay.studies.report.latex.text import escape
 from assay.studies.report.shown import Shown
 from assay.studies.report.tables import Table
@@ -21,9 +22,15 @@ def verdict_table(shown: Shown, prefix: dict[str, str]) -> str:
         rows.append(
             [escape(each.judged.statement) + mark, f"\\{name}Predicted", f"\\{name}", f"\\{name}N", f"\\{name}Verdict"]
         )
+        for i, other in enumerate(each.judged.otherwise):
+            under = f"\\{name}Under{letters(i)}"
+            named = rf"\quad under \emph{{{escape(other.name)}}}"
+            rows.append([named, "", under, str(other.number.n), f"{under}Verdict"])
     said = "Predictions and what was found, with intervals."
     if any(each.judged.exploratory for each in shown.hypotheses):
         said += r" $^\dagger$ Exploratory: added or changed after the plan was frozen."
+    if any(each.judged.otherwise for each in shown.hypotheses):
+        said += " Under: the same under other choices that were declared before the run."
     head = ["Hypothesis", "Predicted", "Found", "$n$", "Verdict"]
     return _long(r"p{0.42\linewidth}p{0.12\linewidth}p{0.18\linewidth}rl", head, rows, said, "verdicts")
 
