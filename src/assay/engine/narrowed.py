@@ -5,13 +5,14 @@ The unembedding of a small model costs as much as several blocks, and of most pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from assay.engine.passes import Kept
 from assay.models.chain import Chain
 from assay.models.network import Network
 from assay.models.ports import get_output, put_output
@@ -29,6 +30,17 @@ def narrowed(network: Network, chain: Chain, read: Bool[Tensor, "batch pos"] | N
         yield
     finally:
         handle.remove()
+
+
+def narrow(network: Network, read: Bool[Tensor, "batch pos"] | None, make: Callable[[], Kept]) -> Kept:
+    """A pass that `make` makes, with the output of the positions in `read` alone, NaN at the others; None is all."""
+    chain = network.structure.main_chain
+    if read is None or chain is None:
+        return make()
+    with narrowed(network, chain, read):
+        kept = make()
+    kept.output = spread_out(kept.output, read)
+    return kept
 
 
 def spread_out(

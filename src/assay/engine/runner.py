@@ -7,7 +7,6 @@ does not vary in a sweep is made once per group and its tensors are kept. Cost: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,7 +22,7 @@ from assay.engine.followed import followed
 from assay.engine.frozen import freezing
 from assay.engine.hooks import Change
 from assay.engine.measures import Measured, Places, compute, take
-from assay.engine.narrowed import narrowed, spread_out
+from assay.engine.narrowed import narrow
 from assay.engine.passes import Kept, forward
 from assay.engine.rows import own_rows
 from assay.engine.select import Scope, position_axis
@@ -144,14 +143,9 @@ class Runner:
         attached, (changes, rewires) = list(attach), self._bound(run.edits, scope)
         self.tally.passes += 1
         self.tally.plain(len(self.rows), scope.tokens)
-        chain, read = self.network.structure.main_chain, None
-        if self.reads is not None and extra is None and chain is not None:
-            read = self.reads(name, scope)
-            self.tally.unread += int((~read).sum())
-        with narrowed(self.network, chain, read) if chain is not None else nullcontext():
-            kept = self._pass(run, inputs, changes, rewires, keep, attached)
-        kept.output = spread_out(kept.output, read)
-        return kept
+        read = self.reads(name, scope) if self.reads is not None and extra is None else None
+        self.tally.unread += 0 if read is None else int((~read).sum())
+        return narrow(self.network, read, lambda: self._pass(run, inputs, changes, rewires, keep, attached))
 
     def _pass(
         self,

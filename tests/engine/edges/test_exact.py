@@ -13,8 +13,12 @@ from torch import Tensor, nn
 
 from assay.circuits.graph import Graph
 from assay.core.errors import SiteError
+from assay.engine.edges.many import ManyCircuits
+from assay.engine.edges.slopes import Slopes
 from assay.engine.model import Model, load
-from assay.experiments import edit
+from assay.experiments import edit, metric
+from assay.experiments.experiment import Experiment
+from assay.experiments.runs import Run
 
 LENGTH = 9
 EXACT = 1e-5
@@ -130,3 +134,31 @@ def test_an_edge_is_felt_only_where_it_leads() -> None:
     assert heads == [2]
     mixed = [h for h in range(4) if not torch.equal(plain["L1.z"][:, :, h], changed["L1.z"][:, :, h])]
     assert mixed == [2]
+
+
+def test_many_circuits_unembed_what_their_metrics_read() -> None:
+    """Forwards, and in slopes backwards: the same numbers as from all logits (fp32, another kernel for fewer rows)."""
+    model, _ = built("llama")
+    network, graph, (here, there) = model.network, Graph.of(model, grouped=True), prompts(model)
+    inputs = {"here": here.tolist(), "there": there.tolist()}
+    runs = {"main": Run(input="here"), "other": Run(input="there")}
+    experiment = Experiment(inputs=inputs, runs=runs, main="main", metrics=[metric.logit_diff(7, 8)])
+    kept = torch.tensor(graph.allowed[None] & (np.random.default_rng(0).random((3, *graph.allowed.shape)) < 0.5))
+
+    def made(whole: bool) -> tuple[ManyCircuits, np.ndarray, Tensor]:
+        many = ManyCircuits.of(network, experiment, senders=graph.senders, receivers=graph.receivers, source="other")
+        if whole:
+            many.__dict__["_reads"] = None
+        found = many.measure(kept.float())["logit_diff"]
+        slopes = Slopes(many, next(many.runners()))
+        own = slopes.own()
+        slopes.add(1, {})
+        return many, found, slopes.scores(slopes.changes(own))
+
+    (one, some, here_), (other, every, there_) = made(False), made(True)
+    np.testing.assert_allclose(some, every, atol=EXACT * np.abs(every).max())
+    assert off(here_, there_) < EXACT
+    rows = 3 * len(here) + 2 * len(here)  # circuits; the plain run, and the one that is followed
+    assert one.prepared.tally.unread == rows * (LENGTH - 1)
+    assert other.prepared.tally.unread == 0
+    assert one.cost(0).flops < other.cost(0).flops

@@ -7,13 +7,13 @@ as large as memory allows. Cost: one pass over all examples for the source, and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from assay.core.edge_names import parse_receiver, parse_sender
@@ -26,10 +26,14 @@ from assay.engine.edges.trial import refuse_untrue
 from assay.engine.edges.wiring import Wiring, wiring
 from assay.engine.followed import followed
 from assay.engine.memory import budget
+from assay.engine.narrowed import narrow
+from assay.engine.passes import Kept as Passed
 from assay.engine.passes import forward
 from assay.engine.prepared import Prepared, per_example, picked
 from assay.engine.rows import own_rows
 from assay.engine.runner import Runner
+from assay.engine.schedule.measure import reads
+from assay.engine.select import Scope
 from assay.experiments.edge_edits import STREAM, Edges
 from assay.experiments.experiment import Experiment
 from assay.models.network import Network
@@ -117,26 +121,40 @@ class ManyCircuits:
         rewire = Rewire(self.wiring, self._cuts(kept), partial(many.value, self.source))
         changes = [*many.changes(self.prepared.run.edits, many.scope(self.prepared.run)), *rewire.changes()]
         inputs = prompts.inputs(own_rows(prompts, many.rows))
-        many.tally.passes += 1
-        many.tally.plain(len(many.rows), many.scope(self.prepared.run).tokens)
+        run = followed if smooth else forward
         with attention_for(many.network, [rewire], [site for site, _ in changes]):
-            run = followed if smooth else forward
-            many.kept["main"] = run(many.network, inputs, changes)
+            many.kept["main"] = self.passed(many, lambda: run(many.network, inputs, changes))
         return many
+
+    def passed(self, many: Runner, make: Callable[[], Passed]) -> Passed:
+        """A pass of the run `main`, counted, that gives logits where the metrics read them."""
+        scope = many.scope(self.prepared.run)
+        many.tally.passes += 1
+        many.tally.plain(len(many.rows), scope.tokens)
+        read = None if self._reads is None else self._reads("main", scope)
+        many.tally.unread += 0 if read is None else int((~read).sum())
+        return narrow(many.network, read, make)
+
+    @cached_property
+    def _reads(self) -> Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None:
+        return reads(self.prepared.network, self.prepared.experiment)
 
     def room(self, runner: Runner, memory: str | float | None) -> int:
         """Rows in one pass: the residual changes of all senders, a few copies of a layer's inputs, and the logits."""
-        network, tokens = runner.network, runner.scope(self.prepared.run).tokens
+        network, scope = runner.network, runner.scope(self.prepared.run)
+        tokens = scope.tokens
+        read = tokens if self._reads is None else int(self._reads("main", scope).sum(1).max())
         site = network.site("L0.resid_pre")
         width, most = site.sizes["d_model"], max(self._at_once.values())
-        numbers = tokens * width * (len(self.senders) + 6 * most) + 4 * tokens * (network.vocabulary or 0)
+        numbers = tokens * width * (len(self.senders) + 6 * most) + 4 * read * (network.vocabulary or 0)
         size = torch.finfo(self._dtype).bits // 8
         return max(1, budget(memory, network.device) // (2 * size * numbers))
 
     def cost(self, seconds: float) -> Cost:
         """What was computed so far in whole passes; what cutting edges adds is not counted."""
         tally, network = self.prepared.tally, self.prepared.network
-        flops = Costs(network, network.structure.main_chain).plain(tally.tokens, tally.pairs)
+        costs = Costs(network, network.structure.main_chain)
+        flops = costs.plain(tally.tokens, tally.pairs) - tally.unread * costs.unembedding
         return Cost(
             passes=tally.passes, rows=tally.rows, token_layers=tally.tokens * self.wiring.depth, seconds=seconds,
             backward_passes=tally.backward, flops=flops,

@@ -73,9 +73,8 @@ class Slopes:
         prompts, run = self.runner.prompts[self.made.prepared.run.input], self.made.prepared.run
         inputs = prompts.inputs(own_rows(prompts, self.runner.rows))
         sites = dict.fromkeys(self.made.wiring.written(sender) for sender in self.senders)
-        self.runner.tally.passes += 1
-        self.runner.tally.plain(len(self.runner.rows), self.runner.scope(run).tokens)
-        return forward(self.runner.network, inputs, self.runner.changes(run.edits, self.runner.scope(run)), sites).sites
+        changes = self.runner.changes(run.edits, self.runner.scope(run))
+        return self.made.passed(self.runner, lambda: forward(self.runner.network, inputs, changes, sites)).sites
 
     def replaced(self, own: Mapping[Site, Tensor], site: Site) -> Tensor:
         """What a site holds in the run of replaced values."""
@@ -120,14 +119,9 @@ class Slopes:
             *((site, _constant(value)) for site, value in values.items()),
         ]
         inputs = prompts.inputs(own_rows(prompts, many.rows))
+        changes += [(site, change) for site, (change, _) in wide.items()]
         with own_keys(network) if wide else nullcontext():
-            kept = followed(
-                network,
-                inputs,
-                [*changes, *((site, change) for site, (change, _) in wide.items())],
-                streams,
-                attach=attached,
-            )
+            kept = self.made.passed(many, lambda: followed(network, inputs, changes, streams, attach=attached))
         many.kept["main"] = kept
         with torch.enable_grad():
             measured = per_example(many.measure_smooth(self.made.prepared.experiment.metrics[0], "main", run))
@@ -137,9 +131,7 @@ class Slopes:
             site: torch.zeros_like(kept.sites[site]) if gradient is None else gradient
             for site, gradient in zip(sites, gradients, strict=True)
         }
-        many.tally.passes += 1
         many.tally.backward += 1
-        many.tally.plain(len(many.rows), many.scope(run).tokens)
         normed = {}
         for stream in dict.fromkeys(_stream(port) for port in ports.values()):
             if stream is not None:
@@ -162,9 +154,8 @@ class Slopes:
         many = picked(self.runner, list(range(len(self.runner.rows))))
         prompts, scope = many.prompts[run.input], many.scope(run)
         changes = [*many.changes(run.edits, scope), *((site, _constant(value)) for site, value in values.items())]
-        many.kept["main"] = forward(network, prompts.inputs(own_rows(prompts, many.rows)), changes)
-        many.tally.passes += 1
-        many.tally.plain(len(many.rows), scope.tokens)
+        inputs = prompts.inputs(own_rows(prompts, many.rows))
+        many.kept["main"] = self.made.passed(many, lambda: forward(network, inputs, changes))
         return per_example(many.measure(self.made.prepared.experiment.metrics[0], "main", run))
 
     def _sum(self, place: Place, port: Port | None, gradient: Tensor, normed: Sequence[Tensor] | None) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from weakref import WeakKeyDictionary
 
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from assay.core.errors import ExperimentError, SiteError, nearest
@@ -89,7 +90,11 @@ def measure(
 def _made(network: Network, experiment: Experiment, asked: Asked, journal: Journal) -> Result:
     if not any(name in experiment.varying() for name in executed(experiment)):
         return naive.compute(
-            network, experiment, batch=asked.batch, journal=journal, reads=_reads(network, experiment, asked)
+            network,
+            experiment,
+            batch=asked.batch,
+            journal=journal,
+            reads=reads(network, experiment, without=asked.without),
         )
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
@@ -105,10 +110,12 @@ def _made(network: Network, experiment: Experiment, asked: Asked, journal: Journ
     return Result(made.data, made.provenance.with_facts(fact), made.cost)
 
 
-def _reads(network: Network, experiment: Experiment, asked: Asked) -> Callable[[str, Scope], Tensor] | None:
+def reads(
+    network: Network, experiment: Experiment, *, without: Collection[str] = ()
+) -> Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None:
     """The positions that are unembedded of runs without a sweep; None for all."""
     try:
-        if "unembed" in asked.without or why_all(network, experiment) is not None:
+        if "unembed" in without or why_all(network, experiment) is not None:
             return None
     except SiteError:  # said where the experiment is checked
         return None
