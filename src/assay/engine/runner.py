@@ -282,8 +282,12 @@ def needed_sites(
 ) -> dict[str, set[Site]]:
     """For every run, the sites whose tensors other runs, captures or metrics read. `variants` are the runs of each."""
     needed: dict[str, set[Site]] = {}
+    seen: dict[tuple[str, int], Run] = {}
     for runs in variants:
         for name, run in runs.items():
+            if (name, id(run)) in seen:  # a run that does not vary is the same in all variants
+                continue
+            seen[name, id(run)] = run
             for edit in run.edits:
                 if isinstance(edit, Edges):
                     needed.setdefault(edit.source, set()).update(sender_sites(network, edit))
