@@ -9,7 +9,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # one thread per test process: the processes are what fills the cores
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help setup demo test lint tests docs bench studies peers format clean
+.PHONY: help setup demo test lint tests docs bench studies elsewhere peers format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,10 @@ bench: $(READY)  ## speed, side by side with the peers that `make peers` has ins
 
 studies: $(READY)  ## the studies of circuits in full, some hours, and what their pages say (nightly)
 	HF_HUB_OFFLINE=1 $(PY) scripts/nightly_circuits.py --pages $(ARGS)
+
+elsewhere: $(READY)  ## does a bundle made here verify in another environment? Makes one in PLACE (nightly)
+	@test -n "$(PLACE)" || { echo "say where: make elsewhere PLACE=/tmp/elsewhere"; exit 2; }
+	HF_HUB_OFFLINE=1 $(PY) scripts/verify_elsewhere.py $(PLACE)
 
 peers: $(PEERS)/.peers  ## install the other libraries in an environment of their own, and compare with them
 	$(TEST_ENV) $(PEERS)/bin/python -m pytest -q tests/peers $(ARGS)

@@ -10,7 +10,7 @@ import pytest
 from assay.core.errors import SettingsError
 from assay.data.example import Example
 from assay.data.pairs import Pairs
-from assay.stats.controls.texts import Labelled, constant, labelled, majority, ngrams, right
+from assay.stats.controls.texts import Labelled, constant, labelled, majority, ngrams, right, transferred
 
 from .planted import Texts
 
@@ -103,3 +103,14 @@ def test_what_has_no_labels_is_told() -> None:
         labelled(Pairs((Example(clean="a", corrupt="b"),)))
     with pytest.raises(SettingsError, match="one example leaves nothing"):
         right(labelled(Texts(("a",), (1,))), majority)
+
+
+def test_words_that_learn_elsewhere_know_what_was_there() -> None:
+    """Three words of each label to learn from: known words are told apart, new ones are a coin's throw each."""
+    learned = labelled(Texts(("red box", "pink box", "blue cup", "navy cup") * 3, (0, 0, 1, 1) * 3))
+    known = labelled(Texts(("a red box", "a navy cup"), (0, 1)))
+    new = labelled(Texts(("gold", "grey", "jade", "teal"), (0, 1, 0, 1)))
+    assert transferred(learned, known, ngrams(1)).tolist() == [1, 1]
+    assert transferred(learned, new, ngrams(1)).mean() == 0.5
+    with pytest.raises(SettingsError, match="no text to learn from has the label 7"):
+        transferred(learned, labelled(Texts(("red", "blue"), (0, 7))), ngrams(1))
