@@ -44,7 +44,7 @@ def test_a_large_result_opens_fast(opened: Any, large: Path) -> None:  # noqa: F
     """Size and elements, which do not hang on how busy the machine is, and a time that only a page gone wrong takes."""
     assert large.stat().st_size < 2_000_000
     page = opened(viewport={"width": 1280, "height": 900})
-    page.goto(large.as_uri())
+    page.goto(large.as_uri(), timeout=120_000)
     assert page.evaluate("document.querySelectorAll('*').length") < 30_000
     assert page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") < 60_000
     assert page.trouble == []
@@ -53,7 +53,7 @@ def test_a_large_result_opens_fast(opened: Any, large: Path) -> None:  # noqa: F
 @pytest.mark.parametrize("keys", [["End"], ["ArrowDown"] * 3])
 def test_cells_of_a_large_grid_are_reached(opened: Any, large: Path, keys: list[str]) -> None:  # noqa: F811
     page = opened(viewport={"width": 1280, "height": 900})
-    page.goto(large.as_uri())
+    page.goto(large.as_uri(), timeout=120_000)
     grid = page.locator("#s-residual svg.grid").first
     grid.focus()
     for key in keys:

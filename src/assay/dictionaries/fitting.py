@@ -70,7 +70,7 @@ def geometric_median(rows: Float[Tensor, "token d"]) -> Float[Tensor, " d"]:
     centre = rows.mean(0)
     for _ in range(MEDIAN_STEPS):
         weights = 1 / (rows - centre).norm(dim=-1).clamp_min(1e-8)
-        new = (weights[:, None] * rows).sum(0) / weights.sum()
+        new: Tensor = (weights[:, None] * rows).sum(0) / weights.sum()
         if (new - centre).norm() <= 1e-6 * centre.norm():
             return new
         centre = new

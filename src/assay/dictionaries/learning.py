@@ -130,8 +130,8 @@ def firing(basis: FeatureBasis, rows: Float[Tensor, "token d"]) -> tuple[Float[T
 
 def principal(rows: Float[Tensor, "token d"], rank: int) -> Float[Tensor, "rank d"]:
     """The first principal components, as rows."""
-    found = torch.linalg.eigh(rows.double().T.cov(correction=0))
-    return found.eigenvectors[:, -rank:].flip(1).T.float().contiguous()
+    vectors: Tensor = torch.linalg.eigh(rows.double().T.cov(correction=0)).eigenvectors
+    return vectors[:, -rank:].flip(1).T.float().contiguous()
 
 
 def _facts(

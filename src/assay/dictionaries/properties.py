@@ -71,4 +71,4 @@ def paired_values(
     having: Float[np.ndarray, "*any example"], lacking: Float[np.ndarray, "*any example"]
 ) -> Float[np.ndarray, "*any example"]:
     """1 where the text with the property is above the other text of its pair, ½ where they are equal."""
-    return (having > lacking) + (having == lacking) / 2
+    return np.asarray((having > lacking) + (having == lacking) / 2)

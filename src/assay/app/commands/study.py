@@ -27,7 +27,9 @@ study.command("compare")(compare)
 @study.command("new")
 def new(
     path: Annotated[Path, typer.Argument(help="Where to write the study file.")],
-    template: Annotated[str, typer.Option(help="circuit, replication or negative.")] = "circuit",
+    template: Annotated[
+        str, typer.Option(help="circuit, replication, negative, probe, monitor, dictionary or steering.")
+    ] = "circuit",
     title: Annotated[str | None, typer.Option(help="A short title.")] = None,
     question: Annotated[str | None, typer.Option(help="The question, in words.")] = None,
     task: Annotated[str | None, typer.Option(help="The task family, such as ioi (docs/tasks.md lists them).")] = None,

@@ -2,6 +2,7 @@
 
 from assay.directions.steering.ablating import ablate_direction
 from assay.directions.steering.choosing import choose_strength
+from assay.directions.steering.drawing import steering_pictures
 from assay.directions.steering.mean_difference import mean_difference
 from assay.directions.steering.sides import turned
 from assay.directions.steering.steer import steer
@@ -15,6 +16,7 @@ __all__ = [
     "mean_difference",
     "repetition",
     "steer",
+    "steering_pictures",
     "steered_texts",
     "turned",
 ]
