@@ -54,6 +54,14 @@ def test_what_can_not_be_begun_is_said(tmp_path: Path) -> None:
     assert "enough" in (tmp_path / "a.yaml").read_text(encoding="utf-8")
 
 
+def test_steering_needs_a_task_with_two_sides(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="nothing to steer towards in 'ioi'.*sentiment, gender-pronoun"):
+        new_study("steering", tmp_path / "a.yaml", task="ioi")
+    study = read_study(new_study("steering", tmp_path / "a.yaml", task="gender-pronoun"))
+    assert study.steps["vector"].settings["towards"] == "she"
+    assert "woman" in study.steps["steered"].settings["instruction"]
+
+
 def test_the_published_schema_is_what_the_models_say() -> None:
     stale = "docs/study.schema.json is stale: python -m assay.studies.json_schema"
     assert (ROOT / PATH).read_text(encoding="utf-8") == pretty(study_schema()), stale
