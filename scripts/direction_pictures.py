@@ -24,7 +24,8 @@ def main(folder: Path) -> None:
     """Run each study, print what it found, draw one step of it."""
     for starter, (step, picture) in PICTURES.items():
         study = read_study(new_study(starter, folder / f"{starter}.yaml", n=N, overwrite=True))
-        run = run_study(study, folder / starter)
+        quick = study.analysis.model_copy(update={"control_time": 0.0})  # the pictures show no control that runs again
+        run = run_study(study.model_copy(update={"analysis": quick}), folder / starter)
         for judged in run.conclusion.judgements:
             print(f"{judged.id}: {judged.outcome}, {judged.number.text}")
             print(*(f"    {each.name}: {each.number.text}" for each in judged.baselines), sep="\n")
