@@ -6,7 +6,9 @@ has `cfg` (layers, heads, whether blocks are parallel, width), `nodes` (`in_grap
 tensors, in the order of our graph. MIB counts a key and a value for each query head, so a grouped graph can't be written.
 
 Signs agree: a score in MIB is the estimated rise of the loss when the edge is corrupted, so parts that help are positive.
-Neuron-level files (`neurons`) are refused. Formats: hannamw/MIB-circuit-track and hannamw/EAP-IG (Graph.to_json, to_pt).
+Neuron-level files (`neurons`) are refused. A file of membership alone may lack scores, as the leaderboard's own reader takes
+it. Formats: hannamw/MIB-circuit-track (circuit_loading.py, and its circuits/ioi-eap-ig.json, which is read and written again
+without a difference) and hannamw/EAP-IG (Graph.to_json, to_pt).
 """
 
 from __future__ import annotations
@@ -146,7 +148,7 @@ def read_mib_pt(path: str | os.PathLike[str]) -> Circuit:
     except (_REFUSED, RuntimeError, EOFError) as error:
         reason = str(error).splitlines()[0]
         raise StorageError(f"{file.name} can't be read as tensors alone ({reason}); nothing in it was run.") from None
-    wanted = {"cfg", "src_nodes", "dst_nodes", "edges_scores", "edges_in_graph"}
+    wanted = {"cfg", "src_nodes", "dst_nodes", "edges_in_graph"}
     if not isinstance(data, dict) or not wanted <= set(data):
         missing = sorted(wanted - set(data)) if isinstance(data, dict) else sorted(wanted)
         raise StorageError(f"{file.name} is no circuit of MIB's format: it lacks {', '.join(missing)}.")
@@ -155,8 +157,9 @@ def read_mib_pt(path: str | os.PathLike[str]) -> Circuit:
     if "neurons_scores" in data or "neurons_in_graph" in data:
         raise DataError(f"{file.name} is of neurons of the residual stream: only edges and nodes can be read.")
     _check_shapes(graph, data, file.name)
-    mask, values = data["edges_in_graph"].bool().numpy(), data["edges_scores"].double().numpy()
-    scores = Scores(graph.edges, values[graph.allowed], QUANTITY)
+    mask, scores = data["edges_in_graph"].bool().numpy(), None
+    if data.get("edges_scores") is not None:
+        scores = Scores(graph.edges, data["edges_scores"].double().numpy()[graph.allowed], QUANTITY)
     if data.get("nodes_scores") is not None:
         rows = zip(graph.senders, data["nodes_scores"].double().tolist(), strict=True)
         scores = Scores.of({name: value for name, value in rows if value == value}, QUANTITY)
@@ -210,9 +213,9 @@ def _check_order(graph: Graph, data: Mapping[str, Any], what: str) -> None:
 
 def _check_shapes(graph: Graph, data: Mapping[str, Any], what: str) -> None:
     rows, columns = graph.allowed.shape
-    wanted: dict[str, tuple[int, ...]] = {"edges_scores": (rows, columns), "edges_in_graph": (rows, columns)}
-    if data.get("nodes_scores") is not None:
-        wanted["nodes_scores"] = (rows,)
+    wanted: dict[str, tuple[int, ...]] = {"edges_in_graph": (rows, columns)}
+    known = {"edges_scores": (rows, columns), "nodes_scores": (rows,)}
+    wanted |= {key: shape for key, shape in known.items() if data.get(key) is not None}
     if any(not isinstance(data[key], torch.Tensor) or tuple(data[key].shape) != shape for key, shape in wanted.items()):
         raise StorageError(f"{what}: its tensors do not fit a graph of {rows} senders and {columns} receivers.")
 

@@ -28,7 +28,7 @@ from assay.models.taps import Direct, NormScale
 
 @dataclass(frozen=True)
 class Network:
-    """A loaded model with its sites. Nothing of the native model is changed, copied or hooked (see `stand_ins` for the trace)."""
+    """A loaded model with its sites. Nothing of the native model is changed, copied or hooked (`stand_ins`: for the trace)."""
 
     native: nn.Module
     tokenizer: PreTrainedTokenizerBase | None
