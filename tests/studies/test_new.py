@@ -55,7 +55,7 @@ def test_what_can_not_be_begun_is_said(tmp_path: Path) -> None:
 
 
 def test_steering_needs_a_task_with_two_sides(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="nothing to steer towards in 'ioi'.*sentiment, gender-pronoun"):
+    with pytest.raises(StudyError, match=r"nothing to steer towards in 'ioi'.*sentiment, gender-pronoun"):
         new_study("steering", tmp_path / "a.yaml", task="ioi")
     study = read_study(new_study("steering", tmp_path / "a.yaml", task="gender-pronoun"))
     assert study.steps["vector"].settings["towards"] == "she"
