@@ -39,8 +39,8 @@ AXES: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "positions": ("tokens of the prompt", (16, 32, 64, 128)),
     "prompts": ("prompts", (1, 2, 4, 8, 16)),
     "variants": ("variants", (16, 32, 64, 128, 240)),
-    "all layers": ("layers, every one patched", (10, 15, 20, 25, 30)),
-    "all positions": ("tokens, every one patched", (8, 16, 32, 64)),
+    "all layers": ("layers (all patched)", (10, 15, 20, 25, 30)),
+    "all positions": ("tokens (all patched)", (8, 16, 32, 64)),
 }
 """What is varied: how it is called, and over which numbers."""
 

@@ -146,7 +146,7 @@ def growth_text(axes: Mapping[str, Any]) -> str:
         exact = laws[name]["flops"]
         lines.append(
             f"| {axis['title']} | {first} | {last} | {axis['seconds'][0]:.2f} to {axis['seconds'][-1]:.2f} | {slopes} | "
-            f"{100 * exact.constant:.0f} % | {100 * exact.quadratic:.0f} % |"
+            f"{100 * exact.constant:z.0f} % | {100 * exact.quadratic:z.0f} % |"
         )
     return "\n".join([*lines, "", in_words(axes, {name: each["flops"] for name, each in laws.items()}, laws)]) + "\n"
 
@@ -160,7 +160,7 @@ def in_words(axes: Mapping[str, Any], exact: Mapping[str, Law], laws: Mapping[st
     if kinds["linear"]:
         said.append(f"Operations grow linearly with {_listed(kinds['linear'])}")
     if kinds["quadratic"]:
-        shares = [f"{100 * each.quadratic:.0f} %" for each in exact.values() if each.kind == "quadratic"]
+        shares = [f"{100 * each.quadratic:z.0f} %" for each in exact.values() if each.kind == "quadratic"]
         said.append(
             f"{'with' if said else 'With'} {_listed(kinds['quadratic'])} they have a quadratic part ({_listed(shares)} of them)"
         )
