@@ -25,8 +25,8 @@ SHORT = """\
 title: Small
 question: Does an untrained model know who is given the drink?
 data:
-  find: {task: ioi, split: train, n: 4, templates: [train-2-ABBA, train-2-BABA]}
   test: {task: ioi, split: test, n: 6}
+  find: {task: ioi, split: train, n: 4, templates: [train-2-ABBA, train-2-BABA]}  # not in the order of the alphabet
 steps:
   accuracy: {method: task_accuracy, data: test}
   heads: {method: patch_heads, data: find, settings: {direction: denoise}}

@@ -152,5 +152,5 @@ def _check_agrees(manifest: Manifest, contents: Contents, what: str) -> None:
         raise StudyError(
             f"The conclusion in {what} is about another plan ({contents.conclusion.plan[:19]}…) than its own."
         )
-    if manifest.steps != tuple(study.steps) or tuple(manifest.data) != tuple(study.data):
+    if manifest.steps != tuple(study.steps) or set(manifest.data) != set(study.data):  # JSON sorts its keys
         raise StudyError(f"{what} lists other steps or data than its plan has.")
