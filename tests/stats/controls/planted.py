@@ -71,7 +71,7 @@ with registered_for_the_test():
         return Scores.over_examples(names, rows, "effect")
 
     @method(gives=Result, **CARD, claim="steering")
-    def steer(model: Model, data: torch.Tensor, *, direction: Vector) -> Result:
+    def pushed(model: Model, data: torch.Tensor, *, direction: Vector) -> Result:
         """How much the logit of token 7 grows when a direction is added to the last residual stream."""
         asked = metric.logit(7, name="logit")
         base = model.run(data, metrics=asked).metrics["logit"]
@@ -81,7 +81,7 @@ with registered_for_the_test():
         return Result(xr.Dataset({"gain": (("example",), (steered - base).numpy())}))
 
     @method(gives=Result, **CARD, claim="monitor")
-    def probe(model: Any, data: Texts) -> Result:
+    def nearest_mean(model: Any, data: Texts) -> Result:
         """Is the label read off the first word's length? Nearest mean, learned on even texts, tested on odd ones twice."""
         sizes = np.array([len(text.split()[0]) for text in data.texts], dtype=float)
         labels = np.array(data.labels)

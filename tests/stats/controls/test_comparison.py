@@ -15,7 +15,7 @@ from assay.core.result import Result
 from assay.stats.controls import Comparison, control, find_control
 from assay.stats.controls.control import _CONTROLS
 
-from .planted import Texts, Vector, keeps, localise, probe, prompts, steer, steering
+from .planted import Texts, Vector, keeps, localise, nearest_mean, prompts, pushed, steering
 
 FAST = {"resamples": 300}
 
@@ -69,7 +69,7 @@ def test_a_ranking_is_shuffled() -> None:
 
 def test_directions() -> None:
     model, planted = steering()
-    found = steer(model, prompts(), direction=planted).against(
+    found = pushed(model, prompts(), direction=planted).against(
         "random_direction", "matched_norm", "wrong_sign", seeds=3, **FAST
     )
     size = found.result.value
@@ -79,12 +79,14 @@ def test_directions() -> None:
     assert found["wrong_sign"].estimate.value < 0 and found["wrong_sign"].runs == 1
     assert found.stands_out
     nothing = Vector(0 * planted.vector)
-    assert steer(model, prompts(), direction=nothing).against("wrong_sign", **FAST).rows[0].standing == "not told apart"
+    assert (
+        pushed(model, prompts(), direction=nothing).against("wrong_sign", **FAST).rows[0].standing == "not told apart"
+    )
 
 
 def test_random_means_a_direction_where_there_is_one() -> None:
     model, planted = steering()
-    value = steer(model, prompts(), direction=planted)
+    value = pushed(model, prompts(), direction=planted)
     assert (
         value.against("random", **FAST).rows[0].estimate == value.against("random_direction", **FAST).rows[0].estimate
     )
@@ -125,7 +127,7 @@ def test_clusters_are_drawn_whole() -> None:
 
 def test_the_budget_is_shared_and_said() -> None:
     texts = ["no x" if i % 3 else "certainly x" for i in range(20)]
-    value = probe(None, Texts(tuple(texts), tuple(i % 3 == 0 for i in range(20))))
+    value = nearest_mean(None, Texts(tuple(texts), tuple(i % 3 == 0 for i in range(20))))
     found = value.against("shuffled_labels", "majority", budget=0.0, **FAST)
     assert [row.name for row in found.rows] == ["majority"]  # what takes no run of the method is always made
     assert found.skipped[0][0] == "shuffled_labels" and "more than the controls' time of 0 s" in found.skipped[0][1]

@@ -9,7 +9,7 @@ import pytest
 from assay.core.errors import SettingsError
 from assay.stats.controls import DEFAULTS, Claim, claim_of, controls, controls_for
 
-from .planted import localise, prompts, steer, steering
+from .planted import localise, prompts, pushed, steering
 
 
 def test_every_claim_has_controls_that_exist() -> None:
@@ -21,7 +21,7 @@ def test_every_claim_has_controls_that_exist() -> None:
 def test_what_a_method_declares_decides_else_what_it_gives() -> None:
     assert claim_of(localise(None, 5), None) == "localisation"
     model, planted = steering()
-    found = steer(model, prompts(6), direction=planted).against(resamples=100)
+    found = pushed(model, prompts(6), direction=planted).against(resamples=100)
     assert {row.name for row in found.rows} <= set(controls_for("steering"))
 
 

@@ -12,7 +12,7 @@ from assay.data.example import Example
 from assay.data.pairs import Pairs
 from assay.stats.controls import shuffled_labels
 
-from .planted import Texts, probe
+from .planted import Texts, nearest_mean
 
 SAID = ("answers", "wrong", "corrupt_answers", "corrupt_wrong", "label", "corrupt_label")
 
@@ -59,7 +59,9 @@ def test_counts_of_labels_stay() -> None:
 def test_a_probe_is_at_chance_with_shuffled_labels_and_right_with_real_ones() -> None:
     texts = tuple("no x" if i % 2 else "certainly x" for i in range(60))
     data = Texts(texts, tuple(i % 2 == 0 for i in range(60)))
-    value = probe(None, Texts(texts[:1] + texts[2:] + texts[1:2], data.labels[:1] + data.labels[2:] + data.labels[1:2]))
+    value = nearest_mean(
+        None, Texts(texts[:1] + texts[2:] + texts[1:2], data.labels[:1] + data.labels[2:] + data.labels[1:2])
+    )
     found = value.against("shuffled_labels", "bag_of_words", "majority", seeds=10, resamples=300)
     assert found.result.value == 1
     assert 0.35 <= found["shuffled_labels"].estimate.value <= 0.65

@@ -20,7 +20,7 @@ from assay.data.pairs import Pairs
 from assay.engine.model import Model, load
 from assay.stats.controls import answered, instructed, labelled
 
-from .planted import CARD, Texts, Vector, prompts, registered_for_the_test, steer, steering
+from .planted import CARD, Texts, Vector, prompts, pushed, registered_for_the_test, steering
 
 FAST = {"resamples": 300}
 
@@ -74,7 +74,7 @@ def test_an_instruction_takes_the_place_of_a_direction() -> None:
         def worded(model: Model, data: Texts, *, direction: Vector) -> Result:
             """Token prompts by length of text, steered."""
             ids = prompts(len(data.texts))
-            found = steer(model, ids, direction=direction)
+            found = pushed(model, ids, direction=direction)
             longer = np.array([len(text) > 20 for text in data.texts])
             return Result(xr.Dataset({"gain": (("example",), found["gain"].values + longer)}))
 
@@ -118,7 +118,7 @@ def test_asking_beside_a_monitor() -> None:
 
 def test_predictions_stand_beside_shares_only() -> None:
     model, planted = steering()
-    value = steer(model, prompts(), direction=planted)
+    value = pushed(model, prompts(), direction=planted)
     with pytest.raises(SettingsError, match="no texts with a label"):
         value.against("majority")
     with registered_for_the_test():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from assay.core.errors import SettingsError
 from assay.stats.controls import matched_noise, random_direction, wrong_sign
 
-from .planted import Vector, localise, prompts, steer, steering
+from .planted import Vector, localise, prompts, pushed, steering
 
 ROWS = np.random.default_rng(0).normal(size=(6, 40)) * np.arange(1, 7)[:, None]
 ROUNDING = 1e-12
@@ -48,8 +48,8 @@ def test_a_zero_vector_stays_zero() -> None:
 def test_vectors_keep_their_type() -> None:
     model, planted = steering()
     tensor = Vector(torch.as_tensor(planted.vector, dtype=torch.float32))
-    found = steer(model, prompts(4), direction=tensor).against("random_direction", "wrong_sign", resamples=100)
-    same = steer(model, prompts(4), direction=planted).against("random_direction", "wrong_sign", resamples=100)
+    found = pushed(model, prompts(4), direction=tensor).against("random_direction", "wrong_sign", resamples=100)
+    same = pushed(model, prompts(4), direction=planted).against("random_direction", "wrong_sign", resamples=100)
     for name in ("random_direction", "wrong_sign"):
         assert found[name].estimate.value == pytest.approx(same[name].estimate.value, rel=1e-5)  # single precision
 
