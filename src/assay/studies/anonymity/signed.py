@@ -83,7 +83,10 @@ def find_signed(text: str, role: Role) -> Iterator[Match]:
     """Names and accounts beside the words that go with them, in a folded text."""
     if role in (Role.BINARY, Role.PATH, Role.BIBLIOGRAPHY, Role.PERSON):
         return
-    for pattern in (_TRAILER, _MAINTAINER, _DOCUMENTED, *((_SETUP,) if "setup(" in text else ())):
+    signed = [_TRAILER, _MAINTAINER, _DOCUMENTED]
+    if "setup(" in text:
+        signed.append(_SETUP)
+    for pattern in signed:
         for match in pattern.finditer(text):
             if names_somebody(match["who"]):
                 yield Match("author field", *match.span("who"), LIKELY, "Anonymous")
