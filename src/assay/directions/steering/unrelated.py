@@ -6,8 +6,6 @@ position but the first, where many models have an attention sink.
 
 from __future__ import annotations
 
-from itertools import islice
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.core.codec import digest
@@ -20,6 +18,8 @@ from assay.experiments.positions import Slice
 AFTER_FIRST = Slice(start=1)
 CHARACTERS = 16
 """Of a text for each token that is asked for: enough for one of nearly any tokenizer."""
+LENGTH = 300
+"""Tokens of a usual text: how much of the corpus is read at first, twice as much when that is not enough."""
 
 
 class UnrelatedText(BaseModel):
@@ -46,18 +46,15 @@ def pieces(text: UnrelatedText, model: Model, n: int) -> tuple[list[list[int]], 
     """
     if model.tokenizer is None:
         raise SettingsError("this model has no tokenizer, so there is no text for it: say text=None to measure none.")
-    tokenizer = tokenizer_of(model)
-    found: list[list[int]] = []
-    begun = (
-        each[: CHARACTERS * text.tokens] for each in corpus(text.corpus, max_tokens=n * 4 * text.tokens * CHARACTERS)
-    )
+    tokenizer, size = tokenizer_of(model), n * LENGTH
+    found, texts, before = list[list[int]](), list[str](), -1
     while len(found) < n:
-        some = list(islice(begun, n))
-        if not some:
+        texts, before = corpus(text.corpus, max_tokens=size), len(texts)
+        if len(texts) == before:
             raise DataError(
                 f"corpus {text.corpus!r} has {len(found)} texts of {text.tokens} tokens; {n} were asked for."
             )
-        ids = [list(each.ids) for each in encode(tokenizer, some)]
-        found += [each[: text.tokens] for each in ids if len(each) >= text.tokens]
+        ids = [list(each.ids) for each in encode(tokenizer, [each[: CHARACTERS * text.tokens] for each in texts])]
+        found, size = [each[: text.tokens] for each in ids if len(each) >= text.tokens], 2 * size
     kept = found[:n]
     return kept, (f"unrelated text: {n} pieces of {text.tokens} tokens of {text.corpus}, {digest(kept)[:19]}",)
