@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -50,7 +51,8 @@ def spread_out(
     if read is None or output is None or output.shape[:2] != (1, int(read.sum())):
         return output
     whole = output.new_full((*read.shape, output.shape[-1]), float("nan"))
-    return whole.index_put(tuple(read.to(output.device).nonzero(as_tuple=True)), output[0])
+    with torch.enable_grad():  # gradients that were asked for pass here, also where the caller has switched them off
+        return whole.index_put(tuple(read.to(output.device).nonzero(as_tuple=True)), output[0])
 
 
 def _narrowing(key: Any, read: Bool[Tensor, "batch pos"]) -> Any:
