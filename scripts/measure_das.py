@@ -108,8 +108,8 @@ def searched(model: Model, data: Counterfactuals, layer: int, position: str, tra
 def main() -> None:
     """Measure, print the table, and put it into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=150, help="examples of all splits")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--n", type=int, default=200, help="examples of all splits")
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--page", type=Path, help="put the table into this page")
     options = parser.parse_args()
     began, model = time.perf_counter(), assay.load()
