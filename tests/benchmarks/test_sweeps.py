@@ -61,13 +61,14 @@ class Here:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Here]]:
-    """Workers in this process, few points of growth, and gradients as they were."""
+    """Workers in this process, few points of growth, no large products, and gradients as they were."""
     monkeypatch.setattr(sweeps, "Worker", Here)
     monkeypatch.setattr(sweeps, "PAUSE", 0)
     monkeypatch.setattr(Here, "started", [], raising=False)
     monkeypatch.setattr(growth, "BASE", growth.Sweep(depth=16))
     few = {"variants": ("variants", (16, 32)), "layers": ("layers of the model", (8, 16))}
     monkeypatch.setattr(worker, "AXES", few)
+    monkeypatch.setattr(worker.machine, "peak", lambda: 1e9)  # seconds of large products, once a row
     with torch.enable_grad():
         yield Here
 
