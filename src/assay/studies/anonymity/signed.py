@@ -81,8 +81,13 @@ _NO_TASK = re.compile(r"^(?:v?\d|later|perf|api|docs?|gpu|cpu|cuda|torch|jax|tpu
 
 def find_signed(text: str, role: Role) -> Iterator[Match]:
     """Names and accounts beside the words that go with them, in a folded text."""
-    if role in (Role.BINARY, Role.PATH, Role.BIBLIOGRAPHY, Role.PERSON):
-        return
+    if role not in (Role.BINARY, Role.PATH, Role.BIBLIOGRAPHY, Role.PERSON):
+        yield from _names(text)
+        yield from _accounts(text)
+        yield from _ssh(text)
+
+
+def _names(text: str) -> Iterator[Match]:
     signed = [_TRAILER, _MAINTAINER, _DOCUMENTED]
     if "setup(" in text:
         signed.append(_SETUP)
@@ -90,6 +95,9 @@ def find_signed(text: str, role: Role) -> Iterator[Match]:
         for match in pattern.finditer(text):
             if names_somebody(match["who"]):
                 yield Match("author field", *match.span("who"), LIKELY, "Anonymous")
+
+
+def _accounts(text: str) -> Iterator[Match]:
     for match in _TASK.finditer(text):
         if _is_account(match["who"]) and not _NO_TASK.match(match["who"]):
             yield Match("account", *match.span("who"), POSSIBLE)
@@ -97,6 +105,10 @@ def find_signed(text: str, role: Role) -> Iterator[Match]:
         for match in pattern.finditer(text):
             if _is_account(match["who"]):
                 yield Match("profile" if pattern is _HANDLE else "account", *match.span("who"), certainty)
+
+
+def _ssh(text: str) -> Iterator[Match]:
+    """The settings of an ssh client: a user's name tells only where a host is named too."""
     hosts = [match for match in _SSH_HOST.finditer(text) if names_somebody(match["who"])]
     yield from (Match("host name", *match.span("who"), LIKELY, "localhost") for match in hosts)
     for match in _SSH_USER.finditer(text) if hosts else ():
