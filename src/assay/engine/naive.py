@@ -21,12 +21,13 @@ from assay.engine.costs import Costs
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import batch_size, groups
 from assay.engine.run_result import kept_by_captures
-from assay.engine.runner import Runner, Tally, executed, needed_sites
+from assay.engine.runner import Runner, executed, needed_sites
 from assay.engine.select import Scope
 from assay.engine.source_means import source_means
 from assay.engine.store.journal import Group, Journal
 from assay.engine.store.through import AnyStore, through
 from assay.engine.table import Table
+from assay.engine.tally import Tally
 from assay.experiments.expand import Variant, axes, expand
 from assay.experiments.experiment import Experiment
 from assay.experiments.network_facts import NetworkFacts

@@ -16,8 +16,9 @@ from assay.engine.passes import Kept
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import batch_size, groups
 from assay.engine.run_result import given_input
-from assay.engine.runner import Means, Runner, Tally, executed, needed_sites
+from assay.engine.runner import Means, Runner, executed, needed_sites
 from assay.engine.source_means import source_means
+from assay.engine.tally import Tally
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric

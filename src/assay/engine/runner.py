@@ -26,6 +26,7 @@ from assay.engine.narrowed import narrow
 from assay.engine.passes import Kept, forward
 from assay.engine.rows import own_rows
 from assay.engine.select import Scope, position_axis
+from assay.engine.tally import Tally
 from assay.experiments.captures import GradCapture
 from assay.experiments.edge_edits import Edges
 from assay.experiments.edits import Edit
@@ -40,26 +41,6 @@ from assay.models.prompts import Prompts
 from assay.models.structure import Site
 
 Means = Mapping[tuple[str, Site, bool], Tensor]
-
-
-@dataclass
-class Tally:
-    """What was really done."""
-
-    passes: int = 0
-    rows: int = 0
-    tokens: int = 0
-    pairs: int = 0
-    """Pairs of a token and one that is not after it, over all prompts."""
-    backward: int = 0
-    unread: int = 0
-    """Tokens whose logits were not computed."""
-
-    def plain(self, rows: int, tokens: int) -> None:
-        """So many prompts of so many tokens were computed."""
-        self.rows += rows
-        self.tokens += rows * tokens
-        self.pairs += rows * tokens * (tokens + 1) // 2
 
 
 @dataclass

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from assay.core.errors import ExperimentError
 from assay.engine.rows import groups
-from assay.engine.runner import Runner, Tally, needed_sites
+from assay.engine.runner import Runner, needed_sites
 from assay.engine.select import position_axis
+from assay.engine.tally import Tally
 from assay.experiments.experiment import Experiment
 from assay.experiments.graph import topological
 from assay.experiments.runs import Run

@@ -17,8 +17,8 @@ from assay.engine.costs import Costs
 from assay.engine.model import Model
 from assay.engine.prepare import prompts_of
 from assay.engine.ray.parcel import Parcel
-from assay.engine.runner import Tally
 from assay.engine.source_means import MeanKey, given_means, source_means
+from assay.engine.tally import Tally
 from assay.experiments.executed import executed
 from assay.experiments.expand import expand
 from assay.experiments.experiment import Experiment

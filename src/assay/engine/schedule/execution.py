@@ -15,7 +15,7 @@ from assay.engine import naive
 from assay.engine.memory import ran_out
 from assay.engine.rows import own_rows
 from assay.engine.run_result import captured
-from assay.engine.runner import Runner, Tally
+from assay.engine.runner import Runner
 from assay.engine.schedule.base import Base, inside_attention
 from assay.engine.schedule.batch import Made, RowRun, VariantSources
 from assay.engine.schedule.departures import Departure
@@ -27,6 +27,7 @@ from assay.engine.schedule.values import Values
 from assay.engine.source_means import source_means
 from assay.engine.store.journal import Group
 from assay.engine.table import Table
+from assay.engine.tally import Tally
 from assay.experiments.captures import Capture
 from assay.models.structure import Site
 

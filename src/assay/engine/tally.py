@@ -1,0 +1,25 @@
+"""What passes were really made: the ground of what a result says that it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Tally:
+    """What was really done."""
+
+    passes: int = 0
+    rows: int = 0
+    tokens: int = 0
+    pairs: int = 0
+    """Pairs of a token and one that is not after it, over all prompts."""
+    backward: int = 0
+    unread: int = 0
+    """Tokens whose logits were not computed."""
+
+    def plain(self, rows: int, tokens: int) -> None:
+        """So many prompts of so many tokens were computed."""
+        self.rows += rows
+        self.tokens += rows * tokens
+        self.pairs += rows * tokens * (tokens + 1) // 2
