@@ -40,7 +40,8 @@ class Work:
 
 
 def flat(values: Tensor) -> list[float]:
-    return [float(value) for value in values.flatten()]
+    found: list[float] = values.detach().flatten().tolist()
+    return found
 
 
 def sampled(row: Row, cells: int) -> list[Part]:
