@@ -126,7 +126,7 @@ def latency(timed: Mapping[str, Any]) -> list[str]:
 
 
 def middle_half(ratios: list[float]) -> str:
-    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else [ratios[0]] * 3
     return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
 
