@@ -16,7 +16,7 @@ estimate with the gradient through all that layer ℓ adds to the residual strea
 the mean over layers times L/(L − 1). It has no sign. Residual streams, which no layer owns, are divided by L.
 
 Cost: attribution patching's; QK fix: one more forward pass for queries, one for keys; GradDrop: two forward and one backward
-pass for each layer. Source: Kramár, Lieberum, Shah & Nanda 2024, arXiv:2403.00745, section 3.1; the factor is also that of
+pass for each layer. Source: Kramár, Lieberum, Shah & Nanda 2024, arXiv:2403.00745; the factor is also that of
 koayon/atp_star (`atp.py`: the sum of sizes over dropped layers, divided by their number less one).
 """
 
