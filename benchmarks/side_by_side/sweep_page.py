@@ -74,8 +74,9 @@ def left_out(result: Mapping[str, Any]) -> list[str]:
 def aims(result: Mapping[str, Any]) -> list[str]:
     """What was aimed at, and whether it was reached."""
     lines = [
-        "The targets, against the better of TransformerLens and nnsight, the latter both as a loop and with invokes; in "
-        "brackets the least and the most of one round:",
+        "The targets, against the better of TransformerLens and nnsight with a pass for each cell, as their users run them and "
+        "as they ran when the targets were set; nnsight's batched invokes beside them, without a target. In brackets the "
+        "least and the most of one round:",
         "",
         "| | target | measured | |",
         "|---|---|---|---|",
