@@ -26,13 +26,22 @@ ROOT = Path(__file__).parent.parent.parent
 NAMES = ("ioi", "greater-than", "docstring", "agreement")
 
 
-@pytest.fixture(scope="module")
-def nightly() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("nightly_circuits", ROOT / "scripts" / "nightly_circuits.py")
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def nightly() -> ModuleType:
+    return script("nightly_circuits")
+
+
+@pytest.fixture(scope="module")
+def pages() -> ModuleType:
+    return script("circuit_pages")
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +102,14 @@ def test_on_the_embedded_model(nightly: ModuleType, embedded: Model, tmp_path: P
     edges = run.results["edges"].data
     assert edges.sizes["component"] == 123_211  # all edges of 30 layers of nine heads
     assert float(run.results["accuracy"].data["correct"].mean()) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pages_tell_of_the_study_as_it_is(name: str, pages: ModuleType) -> None:
+    """A page's numbers are of the study file as it now is: whoever changes a prediction must run it again."""
+    page = (ROOT / "docs" / "circuits" / f"{name}.md").read_text(encoding="utf-8")
+    block = page.partition("<!-- measured -->")[2].partition("<!-- end of measured -->")[0]
+    study = read_study(ROOT / "examples" / "circuits" / name / "study.yaml")
+    assert f"study file `{pages.mark(study)}`" in block
+    for hypothesis in study.hypotheses:
+        assert hypothesis.statement in block
