@@ -45,7 +45,7 @@ studies: $(READY)  ## the studies of circuits in full, some hours, and what thei
 	HF_HUB_OFFLINE=1 $(PY) scripts/nightly_circuits.py --pages $(ARGS)
 
 elsewhere: $(READY)  ## does a bundle made here verify in another environment? Makes one in PLACE (nightly)
-	@test -n "$(PLACE)" || { echo "say where: make elsewhere PLACE=/tmp/elsewhere"; exit 2; }
+	@test -n "$(PLACE)" || { echo "say where: make elsewhere PLACE=../elsewhere"; exit 2; }
 	HF_HUB_OFFLINE=1 $(PY) scripts/verify_elsewhere.py $(PLACE)
 
 peers: $(PEERS)/.peers  ## install the other libraries in an environment of their own, and compare with them

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,9 @@ def stopped(place: Path, out: str, how: signal.Signals) -> tuple[int, str]:
     """A run in another process that is stopped after its first step: its exit code, and what it said."""
     start = "from assay.app.cli import main; main()"
     command = [sys.executable, "-c", start, "study", "run", str(place / "study.yaml"), *options(place, out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # where tests run in the background of a shell, Ctrl-C is ignored, and children would ignore it too
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
     while process.poll() is None and not done_once(place / out):
         time.sleep(0.01)
     process.send_signal(how)

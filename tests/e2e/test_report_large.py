@@ -1,6 +1,6 @@
 """The report in a browser where there is much to show: it stays small enough to open at once, and every text can be read.
 
-Measured on one quiet core: 1.4 MB and two seconds for sweeps of 32,000 places and 5,120 heads, before tables were cut shorter.
+Sweeps of 32,000 places and 5,120 heads made 1.4 MB before tables were cut shorter.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from tests.e2e.test_report_browser import browser, opened, pytestmark, report  # noqa: F401
 
+pytestmark = pytest.mark.slow
 LAYERS, PLACES, HEADS, EXAMPLES = 80, 400, 64, 16
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def large(report: Path) -> Path:  # noqa: F811
+def large(report: Path) -> Path:
     """The same run, but two of its steps swept a large model."""
     from assay.studies.report import gathered, page, read_contents
 
@@ -40,7 +40,7 @@ def large(report: Path) -> Path:  # noqa: F811
     return path
 
 
-def test_a_large_result_opens_fast(opened: Any, large: Path) -> None:  # noqa: F811
+def test_a_large_result_opens_fast(opened: Any, large: Path) -> None:
     """Size and elements, which do not hang on how busy the machine is, and a time that only a page gone wrong takes."""
     assert large.stat().st_size < 2_000_000
     page = opened(viewport={"width": 1280, "height": 900})
@@ -51,7 +51,7 @@ def test_a_large_result_opens_fast(opened: Any, large: Path) -> None:  # noqa: F
 
 
 @pytest.mark.parametrize("keys", [["End"], ["ArrowDown"] * 3])
-def test_cells_of_a_large_grid_are_reached(opened: Any, large: Path, keys: list[str]) -> None:  # noqa: F811
+def test_cells_of_a_large_grid_are_reached(opened: Any, large: Path, keys: list[str]) -> None:
     page = opened(viewport={"width": 1280, "height": 900})
     page.goto(large.as_uri(), timeout=120_000)
     grid = page.locator("#s-residual svg.grid").first
@@ -64,13 +64,13 @@ def test_cells_of_a_large_grid_are_reached(opened: Any, large: Path, keys: list[
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_text_has_contrast(opened: Any, width: int, scheme: str) -> None:  # noqa: F811
+def test_every_text_has_contrast(opened: Any, width: int, scheme: str) -> None:
     """WCAG AA, 4.5, of what is really shown: backgrounds and opacities of everything around a text are taken together."""
     page = opened(viewport={"width": width, "height": 900}, color_scheme=scheme)
     assert page.evaluate(CONTRAST) == {}
 
 
-def test_what_has_the_focus_is_seen(opened: Any) -> None:  # noqa: F811
+def test_what_has_the_focus_is_seen(opened: Any) -> None:
     page = opened(viewport={"width": 1280, "height": 900})
     for _ in range(25):
         page.keyboard.press("Tab")

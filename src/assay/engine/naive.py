@@ -61,11 +61,12 @@ def compute(
     *,
     batch: int | None,
     journal: Journal,
-    reads: Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None = None,
+    reads: Callable[[], Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None] | None = None,
 ) -> Result:
     """Make what the journal does not have, and tell it what is finished.
 
-    `reads` tells which positions' logits are needed of a run's pass, where the others are to be left out.
+    `reads` gives what tells which positions' logits are needed of a run's pass, where the others are to be left out; it may
+    have to try that on the model, so it is asked when all else was found right.
     """
     started = time.perf_counter()
     prompts = prompts_of(network, experiment)
@@ -74,13 +75,14 @@ def compute(
     variants = list(expand(experiment, facts))
     tally = Tally()
     plan = _plan(network, experiment, prompts, variants, batch, tally)
+    read = None if reads is None else reads()
     table = Table(experiment, axes(experiment, facts))
     spent = partial(_cost, network, tally, started)
     journal.open(table, [variant.index for variant in variants], plan.groups, spent=spent)
     for number, rows in enumerate(plan.groups):
         group = journal.group(rows)
         for done in _group(
-            plan, table, Runner(network, experiment, prompts, rows, plan.means, plan.needed, tally, reads=reads), group
+            plan, table, Runner(network, experiment, prompts, rows, plan.means, plan.needed, tally, reads=read), group
         ):
             report(number * len(variants) + done, len(plan.groups) * len(variants))
     return Result(table.dataset(), provenance(network, experiment, prompts), spent())

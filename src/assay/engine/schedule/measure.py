@@ -94,7 +94,7 @@ def _made(network: Network, experiment: Experiment, asked: Asked, journal: Journ
             experiment,
             batch=asked.batch,
             journal=journal,
-            reads=reads(network, experiment, without=asked.without),
+            reads=partial(reads, network, experiment, without=asked.without),
         )
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
