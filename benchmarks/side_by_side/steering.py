@@ -152,9 +152,7 @@ def by_traces(native: nn.Module, steering: Steering) -> Generate:
         found = []
         for strength, at in variants:
             prompt, vector = steering.ids[at], steering.added(strength)
-            # what comes after `iter` is not run where a text ends earlier, so that none may
-            more = {"max_new_tokens": steering.tokens, "min_new_tokens": steering.tokens, "pad_token_id": 2}
-            with wrapped.generate(prompt, do_sample=False, **more) as tracer:
+            with wrapped.generate(prompt, max_new_tokens=steering.tokens, do_sample=False, pad_token_id=2) as tracer:
                 for _ in tracer.iter[: steering.tokens]:
                     layer.output[:] += vector
                 made = tracer.result.save()
