@@ -69,3 +69,13 @@ def test_committed_text_keeps_to_the_subject() -> None:
     texts = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
     private = {str(t.relative_to(ROOT)) for t in texts if re.search(r"/(?:home|root|work|tmp)/\w", t.read_text())}
     assert not private
+
+
+def test_every_folder_that_declares_methods_is_found_by_the_registry() -> None:
+    """An installation knows methods by its entry points alone: a folder that is left out is there for who imports it only."""
+    folders = {path.relative_to(ROOT / "src" / "assay").parts[0] for path in (ROOT / "src" / "assay").rglob("*.py")
+               if re.search(r"^@method\(", path.read_text(encoding="utf-8"), re.MULTILINE)}  # fmt: skip
+    named = {
+        value.split(".")[1].split(":")[0] for value in PROJECT["project"]["entry-points"]["assay.methods"].values()
+    }
+    assert folders == named
