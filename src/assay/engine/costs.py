@@ -15,11 +15,12 @@ from torch import nn
 
 from assay.core.sites import SiteName
 from assay.engine.speed import Speed, speed_of
+from assay.engine.tally import Tally
 from assay.models.chain import Chain, Link
 from assay.models.network import Network
 
 CALL = 4e6
-"""Operations in attention that take as long as one more call of it, on a few cores: about a tenth of a millisecond."""
+"""Operations in attention that are taken to last as long as one more call of it: a choice, not a measurement."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,10 @@ class Costs:
     def plain(self, tokens: int, pairs: int) -> float:
         """Operations of plain passes over so many tokens, with so many pairs of a query and a key that it may see."""
         return tokens * (sum(self.blocks) + self.unembedding) + pairs * sum(self.meeting)
+
+    def tallied(self, tally: Tally) -> float:
+        """Operations of the plain passes that were counted, without the logits that were left out."""
+        return self.plain(tally.tokens, tally.pairs) - tally.unread * self.unembedding
 
 
 def total(parts: Iterable[Work]) -> Work:

@@ -68,7 +68,7 @@ class HookedModule:
     def put_on(self) -> None:
         """Add the hooks to the module. Those after it come before its own, which are to see what was changed."""
         module: Any = self.module
-        if len(self.leaving) < len(self.entering) + len(self.inside) + len(self.leaving) or self.softmax:
+        if self.entering or self.inside:
             self._before = next(_numbers)
             module._forward_pre_hooks[self._before] = self._enter
             module._forward_pre_hooks_with_kwargs[self._before] = True

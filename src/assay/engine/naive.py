@@ -114,14 +114,13 @@ def _group(plan: _Plan, table: Table, runner: Runner, group: Group) -> Iterator[
 def _cost(network: Network, tally: Tally, started: float) -> Cost:
     """What was computed so far."""
     depth = max(network.structure.depth.values(), default=0)
-    costs = Costs(network, network.structure.main_chain)
     return Cost(
         passes=tally.passes,
         rows=tally.rows,
         token_layers=tally.tokens * depth,
         seconds=time.perf_counter() - started,
         backward_passes=tally.backward,
-        flops=costs.plain(tally.tokens, tally.pairs) - tally.unread * costs.unembedding,
+        flops=Costs(network, network.structure.main_chain).tallied(tally),
     )
 
 

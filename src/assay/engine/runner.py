@@ -125,7 +125,7 @@ class Runner:
         self.tally.passes += 1
         self.tally.plain(len(self.rows), scope.tokens)
         read = self.reads(name, scope) if self.reads is not None and extra is None else None
-        self.tally.unread += 0 if read is None else int((~read).sum())
+        self.tally.logits(read)
         return narrow(self.network, read, lambda: self._pass(run, inputs, changes, rewires, keep, attached))
 
     def _pass(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jaxtyping import Bool
+from torch import Tensor
+
 
 @dataclass
 class Tally:
@@ -23,3 +26,7 @@ class Tally:
         self.rows += rows
         self.tokens += rows * tokens
         self.pairs += rows * tokens * (tokens + 1) // 2
+
+    def logits(self, read: Bool[Tensor, "batch pos"] | None) -> None:
+        """Of a pass that was counted, only the positions in `read` were unembedded; None is all."""
+        self.unread += 0 if read is None else int((~read).sum())

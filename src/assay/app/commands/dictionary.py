@@ -18,6 +18,8 @@ dictionary = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(help="The dictionary's folder, as `assay dictionary train` writes it.")]
+Site = Annotated[str | None, typer.Option(help="Where it reads and writes, if its folder does not say.")]
+Length = Annotated[int, typer.Option(min=3, help="Tokens of a piece.")]
 Corpus = Annotated[
     Literal["stdlib", "topics", "docstrings", "licences"],
     typer.Option(help="Text that is on this machine; every eighth document is held out."),
@@ -83,9 +85,9 @@ def train(
 @dictionary.command("measure")
 def measure(
     folder: Folder,
-    site: Annotated[str | None, typer.Option(help="Where it reads and writes, if its folder does not say.")] = None,
+    site: Site = None,
     pieces: Annotated[int, typer.Option(min=1, help="How many pieces of held-out text.")] = 48,
-    length: Annotated[int, typer.Option(min=3, help="Tokens of a piece.")] = 64,
+    length: Length = 64,
     corpus: Corpus = "stdlib",
     texts: TextFile = None,
     model: ModelName = None,
@@ -118,9 +120,9 @@ def measure(
 def explain(
     folder: Folder,
     feature: Annotated[int, typer.Argument(min=0, help="The feature's number.")],
-    site: Annotated[str | None, typer.Option(help="Where it reads and writes, if its folder does not say.")] = None,
+    site: Site = None,
     pieces: Annotated[int, typer.Option(min=1, help="How many pieces of held-out text.")] = 256,
-    length: Annotated[int, typer.Option(min=3, help="Tokens of a piece.")] = 64,
+    length: Length = 64,
     corpus: Corpus = "stdlib",
     texts: TextFile = None,
     model: ModelName = None,

@@ -26,6 +26,7 @@ from assay.core.progress import report
 from assay.core.registry import method
 from assay.data.example import Side
 from assay.data.pairs import Pairs
+from assay.directions.activations import sites_of
 from assay.directions.steering.places import as_positions
 from assay.directions.steering.sides import TOWARDS, poles, turned
 from assay.engine.model import Model
@@ -88,12 +89,9 @@ def mean_difference(
 
 
 def _sites(model: Model, name: str, layers: Sequence[int] | None) -> list[str]:
-    found = [each for each in model.network.sites_named(name) if layers is None or each.layer in layers]
+    found = [each for each in sites_of(model, name) if layers is None or each.layer in layers]
     if not found:
         raise SettingsError(f"no layer of {list(layers or ())} has {name}: this model has {model.n_layers} layers.")
-    for each in found:
-        if len(each.axes) != 3 or each.axes[1] != "pos":
-            raise SettingsError(f"{each} has the axes {', '.join(each.axes)}: expected one vector for each token.")
     return [str(each) for each in found]
 
 

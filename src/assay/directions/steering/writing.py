@@ -23,11 +23,13 @@ from assay.core.errors import SettingsError
 from assay.core.registry import method
 from assay.core.result import Result
 from assay.data.pairs import Pairs
+from assay.directions.edits import add
 from assay.directions.steering.arms import STRENGTHS, UNIT, Unit, after_words, at_random, check_strengths, scaled
 from assay.directions.steering.places import AT, as_positions
 from assay.directions.steering.sides import towards_of, turned
 from assay.engine.model import Model
-from assay.experiments import edit, metric
+from assay.experiments import metric
+from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.inputs import Tokens, as_input
 from assay.experiments.positions import Pos, Slice
@@ -89,10 +91,10 @@ def steered_texts(
     return _table(model, pairs, written)
 
 
-def _added(direction: Directions, at: Pos) -> list[edit.AnyEdit]:
+def _added(direction: Directions, at: Pos) -> list[Edit]:
     """The vector at the prompt's positions, and at every token that is written."""
-    site, vector = direction.sites[0], direction.vectors[0]
-    return [edit.add(site, vector, pos=at), edit.add(site, vector, step=slice(1, None))]
+    (one,) = direction
+    return [add(one, units="vector", pos=at), add(one, units="vector", step=slice(1, None))]
 
 
 def _table(model: Model, pairs: Pairs, written: dict[str, tuple[Tokens, list[list[int]]]]) -> Result:

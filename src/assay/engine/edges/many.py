@@ -132,7 +132,7 @@ class ManyCircuits:
         many.tally.passes += 1
         many.tally.plain(len(many.rows), scope.tokens)
         read = None if self._reads is None else self._reads("main", scope)
-        many.tally.unread += 0 if read is None else int((~read).sum())
+        many.tally.logits(read)
         return narrow(many.network, read, make)
 
     @cached_property
@@ -153,8 +153,7 @@ class ManyCircuits:
     def cost(self, seconds: float) -> Cost:
         """What was computed so far in whole passes; what cutting edges adds is not counted."""
         tally, network = self.prepared.tally, self.prepared.network
-        costs = Costs(network, network.structure.main_chain)
-        flops = costs.plain(tally.tokens, tally.pairs) - tally.unread * costs.unembedding
+        flops = Costs(network, network.structure.main_chain).tallied(tally)
         return Cost(
             passes=tally.passes, rows=tally.rows, token_layers=tally.tokens * self.wiring.depth, seconds=seconds,
             backward_passes=tally.backward, flops=flops,

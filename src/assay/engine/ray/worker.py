@@ -82,7 +82,7 @@ class Worker:
         ]
         found = source_means(network, experiment, prompts, every, tally)
         depth = max(network.structure.depth.values(), default=0)
-        flops = Costs(network, network.structure.main_chain).plain(tally.tokens, tally.pairs)
+        flops = Costs(network, network.structure.main_chain).tallied(tally)
         cost = Cost(passes=tally.passes, rows=tally.rows, token_layers=tally.tokens * depth, flops=flops)
         return {(run, str(site), each): mean.cpu() for (run, site, each), mean in found.items()}, cost
 

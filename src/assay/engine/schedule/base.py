@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from assay.engine.narrowed import narrowed, spread_out
+from assay.engine.narrowed import narrow
 from assay.engine.passes import Kept, forward
 from assay.models.attention import IMPLEMENTATION, Attend, attending, native_functions, using
 from assay.models.chain import Chain
@@ -78,11 +78,8 @@ def base_pass(
             stack.callback(handle.remove)
             last = chain is not None and number == len(chain) - 1
             stack.callback(module.register_forward_hook(_leaving(base, link.leaves.key, last=last)).remove)
-        if chain is not None:
-            stack.enter_context(narrowed(network, chain, read))
         with torch.no_grad():
-            base.kept = forward(network, inputs, keep=keep, once=True)
-    base.kept.output = spread_out(base.kept.output, read)
+            base.kept = narrow(network, read, lambda: forward(network, inputs, keep=keep, once=True))
     return base
 
 

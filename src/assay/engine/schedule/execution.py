@@ -42,8 +42,6 @@ class Execution:
     flops: float = 0.0
     passes: list[PassPlan] = field(default_factory=list)
     """Every pass as it was planned, just before it was made."""
-    unread: int = 0
-    """Positions of unchanged passes that were not unembedded."""
     halved: int = 0
     """How often memory ran out, and a batch was halved."""
 
@@ -75,7 +73,7 @@ class Execution:
             rows=tally.rows,
             token_layers=tally.tokens * len(plan.chain) + self.token_layers,
             seconds=time.perf_counter() - started,
-            flops=self.flops + plan.costs.plain(tally.tokens, tally.pairs) - self.unread * plan.costs.unembedding,
+            flops=self.flops + plan.costs.tallied(tally),
         )
 
     def group(self, group: Group, rows: list[int], table: Table) -> Iterator[int]:
@@ -178,8 +176,8 @@ class Execution:
         self.tally.passes += len(shared)
         self.passes += self.plan.unchanged(runner)
         read = self.plan.read(runner)
-        if read is not None:
-            self.unread += sum(int((~mine).sum()) for mine in read.values())
+        for positions in (read or {}).values():
+            self.tally.logits(positions)
         return base_passes(self.plan.network, self.plan.chain, given, sites, shared, eager=eager, read=read)
 
     def _unchanged(self, runner: Runner, bases: Mapping[str, Base]) -> dict[tuple[str, int], Tensor]:

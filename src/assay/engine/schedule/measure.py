@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from assay.core.errors import ExperimentError, SiteError, nearest
+from assay.core.errors import ExperimentError, nearest
 from assay.core.progress import listening, report
 from assay.core.result import Result
 from assay.engine import naive
@@ -114,10 +114,7 @@ def reads(
     network: Network, experiment: Experiment, *, without: Collection[str] = ()
 ) -> Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None:
     """The positions that are unembedded of runs without a sweep; None for all."""
-    try:
-        if "unembed" in without or why_all(network, experiment) is not None:
-            return None
-    except SiteError:  # said where the experiment is checked
+    if "unembed" in without or why_all(network, experiment) is not None:
         return None
     layout = proven(network, True)
     return None if layout.refused is not None or not layout.flat or layout.padded else reader(experiment)
