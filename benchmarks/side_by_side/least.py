@@ -7,9 +7,9 @@ A variant that patches (L, p) can differ at rows p … T − 1 from block L on, 
   if all positions are patched);
 - in the blocks after it, rows p … T − 1;
 - in the last block, keys and values of those rows, and for the row that is read the rest;
-- one row of logits.
+- the logits of the two tokens that the metric names.
 
-Added is one unchanged pass for each input, that of the base with one row of logits. A patch that brings what is there already
+Added is one unchanged pass for each input, that of the base with those two logits. A patch that brings what is there already
 costs nothing: at positions before the first token in which the prompts differ and, in the embedding, wherever the tokens are
 equal. Two operations for each weight that a row meets, four for each query, key and head dimension.
 """
@@ -24,7 +24,7 @@ from side_by_side.sweep_rows import Part
 
 @dataclass(frozen=True)
 class Weights:
-    """Operations for one row in the parts of a block, for one query and key, and for one row of logits."""
+    """Operations for one row in the parts of a block, for one query and key, and for the two logits that are read."""
 
     q: float
     kv: float
@@ -41,7 +41,7 @@ class Weights:
         count = {name: 2.0 * getattr(attention, f"{name}_proj").weight.numel() for name in "qkvo"}
         mlp = sum(2.0 * p.numel() for p in block.mlp.parameters())
         pair = 4.0 * config.num_attention_heads * config.head_dim
-        return cls(count["q"], count["k"] + count["v"], count["o"], mlp, pair, 2.0 * native.lm_head.weight.numel(),
+        return cls(count["q"], count["k"] + count["v"], count["o"], mlp, pair, 2.0 * 2 * config.hidden_size,
                    len(native.model.layers))  # fmt: skip
 
     @property

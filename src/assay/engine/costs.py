@@ -48,6 +48,8 @@ class Costs:
     network: Network
     chain: Chain | None
     speed: Speed | None = None
+    share: float = 1.0
+    """Of the vocabulary, how much has logits in planned passes."""
 
     @classmethod
     def here(cls, network: Network, chain: Chain | None) -> Costs:
@@ -102,7 +104,7 @@ class Costs:
 
     def logit_bytes(self, positions: int) -> int:
         """Memory for logits, in the model's numbers and once more in double precision for a metric."""
-        return positions * (self.network.vocabulary or 0) * (self.itemsize + 8)
+        return int(positions * self.share * (self.network.vocabulary or 0)) * (self.itemsize + 8)
 
     def base(self, examples: int, tokens: int, *, read: int | None = None) -> Work:
         """An unchanged pass: all blocks, logits of `read` positions or of all, and what variants begin from."""
@@ -114,12 +116,13 @@ class Costs:
     def flow(self, rows: Sequence[int], *, keys: float, read: int) -> Work:
         """A pass of so many rows in each block, each of which sees so many keys, with the logits of `read` rows."""
         flops = sum(n * (block + keys * pair) for n, block, pair in zip(rows, self.blocks, self.meeting, strict=False))
-        flops += read * self.unembedding
+        unembedding = self.share * self.unembedding
+        flops += read * unembedding
         seconds = 0.0
         if self.speed is not None:
             work = zip(rows, self.blocks, self.meeting, strict=False)
             seconds = sum(self.speed.block(n * (block + keys * pair), n) for n, block, pair in work if n)
-            seconds += read * self.unembedding / self.speed.rate(read) if read else 0.0
+            seconds += read * unembedding / self.speed.rate(read) if read else 0.0
         return Work(flops, seconds, max(rows, default=0) * self.row_bytes + self.logit_bytes(read))
 
     def spare_queries(self, keys: int) -> float:

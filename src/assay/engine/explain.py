@@ -130,6 +130,7 @@ def _optimisations(plan: Plan, passes: Sequence[PassPlan], split: int) -> dict[s
         "together": "inputs of one length share their unchanged pass",
         "head_out": "edits of heads' outputs are made at z, where that is the same",
         "unembed": everywhere,
+        "vocab": f"not used: {plan.why_all_tokens}" if plan.why_all_tokens else "logits of named tokens only",
         "attention": attention if plan.whole is None else f"not used: {plan.whole}",
     }
     return said | dict.fromkeys(sorted(plan.without), "switched off")

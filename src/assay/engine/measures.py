@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
@@ -57,6 +57,17 @@ class Measured:
     tokenizer: PreTrainedTokenizerBase | None
     find: Callable[[str], Site]
     view: Any = None
+    tokens: Int[Tensor, " named"] | None = None
+    """The tokens whose logits there are, in order; None is all."""
+
+    def columns(self, ids: Tensor) -> Tensor:
+        """Where the logits of these tokens are."""
+        if self.tokens is None:
+            return ids
+        tokens = self.tokens.to(ids.device)
+        found = torch.searchsorted(tokens, ids).clamp(max=len(tokens) - 1)
+        assert torch.equal(tokens[found], ids), "a token is read whose logits were not asked for"
+        return found
 
 
 def compute(metric: Metric, run: Measured) -> Float[Tensor, "batch *rest"]:
@@ -151,27 +162,27 @@ def _answers(metric: Metric, run: Measured, which: str, *, single: bool = True) 
     return [ids[row] for row in run.scope.rows]
 
 
-def _pick(logits: Tensor, ids: list[tuple[int, ...]]) -> Tensor:
-    index = torch.tensor([i[0] for i in ids], device=logits.device)
+def _pick(run: Measured, logits: Tensor, ids: list[tuple[int, ...]]) -> Tensor:
+    index = run.columns(torch.tensor([i[0] for i in ids], device=logits.device))
     return logits.gather(-1, index[:, None, None].expand(*logits.shape[:2], 1))[..., 0]
 
 
 def _logit(metric: Metric, run: Measured, logits: Tensor, positions: Places) -> Tensor:
-    return _pick(logits, _answers(metric, run, "answer"))
+    return _pick(run, logits, _answers(metric, run, "answer"))
 
 
 def _logit_diff(metric: LogitDiff, run: Measured, logits: Tensor, positions: Places) -> Tensor:
-    return _pick(logits, _answers(metric, run, "answer")) - _pick(logits, _answers(metric, run, "wrong"))
+    return _pick(run, logits, _answers(metric, run, "answer")) - _pick(run, logits, _answers(metric, run, "wrong"))
 
 
 def _rank(metric: Metric, run: Measured, logits: Tensor, positions: Places) -> Tensor:
-    right = _pick(logits, _answers(metric, run, "answer"))
+    right = _pick(run, logits, _answers(metric, run, "answer"))
     return (logits > right[..., None]).sum(-1).to(logits.dtype)
 
 
 def _accuracy(metric: Accuracy, run: Measured, logits: Tensor, positions: Places) -> Tensor:
     ids = _answers(metric, run, "answer")
-    right = _pick(logits, ids)
+    right = _pick(run, logits, ids)
     wrong = metric.wrong if metric.wrong is not None else run.given.wrong if metric.answer is None else None
     if wrong is None:
         others = logits.scatter(
@@ -182,14 +193,15 @@ def _accuracy(metric: Accuracy, run: Measured, logits: Tensor, positions: Places
         return (right > others.amax(-1)).to(logits.dtype)
     lists = alternatives(wrong, run.given.examples, run.tokenizer, what="metric accuracy, wrong")
     rows = [lists[row] for row in run.scope.rows]
-    best = torch.stack([logits[b][:, rows[b]].amax(-1) for b in range(len(rows))])
+    columns = [run.columns(torch.tensor(row, device=logits.device)) for row in rows]
+    best = torch.stack([logits[b][:, columns[b]].amax(-1) for b in range(len(rows))])
     return (right > best).to(logits.dtype)
 
 
 def _probability(metric: LogProb | Prob, run: Measured, positions: Places) -> Tensor:
     ids = _answers(metric, run, "answer", single=False)
     if all(len(i) == 1 for i in ids):
-        log = _pick(_log_softmax(run.reading.output(positions)), ids)
+        log = _pick(run, _log_softmax(run.reading.output(positions)), ids)
     elif positions == [[run.scope.prompt - 1]] * len(positions):
         log = run.reading.continued(ids)[:, None]
     else:

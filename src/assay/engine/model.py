@@ -155,7 +155,7 @@ class Model:
         can't do is left to the naive engine, and the result says why. `engine="naive"`: one plain forward pass for each
         variant; the same numbers within rounding. `engine="ray"` shares the work out over a Ray cluster (extra `ray`);
         `Ray(...)` says which, and how. `without` names parts of the schedule to switch off: "depth", "position", "noop",
-        "stagger", "together", "head_out", "unembed", "attention". `batch` limits the examples in one pass, `memory`
+        "stagger", "together", "head_out", "unembed", "vocab", "attention". `batch` limits the examples in one pass, `memory`
         what batches of variants may take ("4GiB", or a fraction of what is free). With a `store` (or its folder) what is
         there is read, and what is not is kept as it is finished. `dtype="bfloat16"` runs a copy of the model in fewer bits, and
         says how far a sample is from the model itself. Who listens to `assay.core.progress` hears how many variants are done.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from jaxtyping import Bool
 from torch import Tensor
 
 from assay.core.progress import report
@@ -19,10 +18,10 @@ from assay.core.provenance import Cost, Provenance
 from assay.core.result import Result
 from assay.engine.costs import Costs
 from assay.engine.prepare import checked, prompts_of
+from assay.engine.reads import Reads
 from assay.engine.rows import batch_size, groups
 from assay.engine.run_result import kept_by_captures
 from assay.engine.runner import Runner, executed, needed_sites
-from assay.engine.select import Scope
 from assay.engine.source_means import source_means
 from assay.engine.store.journal import Group, Journal
 from assay.engine.store.through import AnyStore, through
@@ -61,12 +60,12 @@ def compute(
     *,
     batch: int | None,
     journal: Journal,
-    reads: Callable[[], Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None] | None = None,
+    reads: Callable[[], Reads] = Reads,
 ) -> Result:
     """Make what the journal does not have, and tell it what is finished.
 
-    `reads` gives what tells which positions' logits are needed of a run's pass, where the others are to be left out; it may
-    have to try that on the model, so it is asked when all else was found right.
+    `reads` tells what of their output passes must compute; it may have to try that on the model, so it is asked when all
+    else was found right.
     """
     started = time.perf_counter()
     prompts = prompts_of(network, experiment)
@@ -75,7 +74,7 @@ def compute(
     variants = list(expand(experiment, facts))
     tally = Tally()
     plan = _plan(network, experiment, prompts, variants, batch, tally)
-    read = None if reads is None else reads()
+    read = reads()
     table = Table(experiment, axes(experiment, facts))
     spent = partial(_cost, network, tally, started)
     journal.open(table, [variant.index for variant in variants], plan.groups, spent=spent)

@@ -6,26 +6,39 @@ The unembedding of a small model costs as much as several blocks, and of most pa
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
+from assay.engine.few_logits import few_logits
 from assay.engine.passes import Kept
 from assay.models.network import Network
 from assay.models.ports import get_output, put_output
 
 
-def narrow(network: Network, read: Bool[Tensor, "batch pos"] | None, make: Callable[[], Kept]) -> Kept:
-    """A pass that `make` makes, with the output of the positions in `read` alone, NaN at the others; None is all."""
+def narrow(
+    network: Network,
+    read: Bool[Tensor, "batch pos"] | None,
+    make: Callable[[], Kept],
+    *,
+    tokens: Int[Tensor, " named"] | None = None,
+) -> Kept:
+    """A pass that `make` makes, with the output of the positions in `read` alone, NaN at the others; None is all.
+
+    With `tokens`, it is the logits of these tokens only.
+    """
     chain = network.structure.main_chain
     if read is None or chain is None:
-        return make()
+        with few_logits(network, tokens):
+            return make()
     link = chain.links[-1]
     handle = network.modules[link.path].register_forward_hook(_narrowing(link.leaves.key, read))
     try:
-        kept = make()
+        with few_logits(network, tokens):
+            kept = make()
     finally:
         handle.remove()
     kept.output = _spread_out(kept.output, read)
@@ -42,7 +55,11 @@ def _spread_out(output: Tensor | None, read: Bool[Tensor, "batch pos"]) -> Tenso
 
 
 def _narrowing(key: Any, read: Bool[Tensor, "batch pos"]) -> Any:
+    thread = get_ident()
+
     def hook(module: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
+        if get_ident() != thread:
+            return None
         state = get_output(out, key)
         if state.shape[:2] != read.shape:  # tokens that are not in the prompt: the output is left whole
             return None

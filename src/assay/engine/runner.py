@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from jaxtyping import Bool
 from torch import Tensor
 
 from assay.core.errors import ExperimentError
@@ -24,6 +23,7 @@ from assay.engine.hooks import Change
 from assay.engine.measures import Measured, Places, compute, take
 from assay.engine.narrowed import narrow
 from assay.engine.passes import Kept, forward
+from assay.engine.reads import Reads
 from assay.engine.rows import own_rows
 from assay.engine.select import Scope, position_axis
 from assay.engine.tally import Tally
@@ -58,8 +58,8 @@ class Runner:
     grads: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
     frozen: tuple[str, ...] = ()
     """What gradients take for constants (`assay.engine.frozen`)."""
-    reads: Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None = None
-    """The positions of a run's pass whose logits are read, if no others are to be computed."""
+    reads: Reads = field(default_factory=Reads)
+    """What of their output passes compute."""
     to_output: bool = True
     """Whether runs go on to their output when their gradients need none."""
     _scopes: dict[tuple[str, int], Scope] = field(default_factory=dict)
@@ -124,9 +124,10 @@ class Runner:
         attached, (changes, rewires) = list(attach), self._bound(run.edits, scope)
         self.tally.passes += 1
         self.tally.plain(len(self.rows), scope.tokens)
-        read = self.reads(name, scope) if self.reads is not None and extra is None else None
-        self.tally.logits(read)
-        return narrow(self.network, read, lambda: self._pass(run, inputs, changes, rewires, keep, attached))
+        read = self.reads.at(name, scope) if extra is None else None
+        self.tally.logits(read, tokens=len(self.rows) * scope.tokens, share=self.reads.share(self.network))
+        make = partial(self._pass, run, inputs, changes, rewires, keep, attached)
+        return narrow(self.network, read, make, tokens=self.reads.tokens)
 
     def _pass(
         self,
@@ -189,7 +190,9 @@ class Runner:
         ids = prompts.inputs(own_rows(prompts, self.rows)).get("input_ids")
         reading = _Whole(self, self.kept[name], ids, lambda answers: self._continued(name, run, answers))
         given = self.experiment.inputs[run.input]
-        measured = Measured(reading, self.scope(run), given, self.network.tokenizer, self.site, self.kept[name])
+        measured = Measured(
+            reading, self.scope(run), given, self.network.tokenizer, self.site, self.kept[name], self.reads.tokens
+        )
         return compute(metric, measured)
 
     def logits(self, run: str) -> Tensor:

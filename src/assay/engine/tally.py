@@ -18,8 +18,8 @@ class Tally:
     pairs: int = 0
     """Pairs of a token and one that is not after it, over all prompts."""
     backward: int = 0
-    unread: int = 0
-    """Tokens whose logits were not computed."""
+    unread: float = 0.0
+    """Tokens whose logits were not computed; those with a share of the vocabulary count in part."""
 
     def plain(self, rows: int, tokens: int) -> None:
         """So many prompts of so many tokens were computed."""
@@ -27,6 +27,10 @@ class Tally:
         self.tokens += rows * tokens
         self.pairs += rows * tokens * (tokens + 1) // 2
 
-    def logits(self, read: Bool[Tensor, "batch pos"] | None) -> None:
-        """Of a pass that was counted, only the positions in `read` were unembedded; None is all."""
-        self.unread += 0 if read is None else int((~read).sum())
+    def logits(self, read: Bool[Tensor, "batch pos"] | None, *, tokens: int, share: float) -> None:
+        """Of a pass of `tokens` that was counted, only the positions in `read` were unembedded; None is all.
+
+        `share`: what part of the vocabulary has logits there.
+        """
+        positions = tokens if read is None else int(read.sum())
+        self.unread += tokens - share * positions

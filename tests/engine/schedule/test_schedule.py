@@ -80,6 +80,9 @@ ENDS = (
 )
 """Metrics that leave most positions of the unchanged passes unread."""
 
+NAMING = (metric.logit_diff(7, 8), metric.logit(9, pos=[2, -1]), metric.accuracy(7, wrong=[8], run="corrupt"))
+"""Metrics that leave most of the vocabulary unread."""
+
 
 @st.composite
 def experiments(draw: Any) -> Experiment:
@@ -107,7 +110,10 @@ def experiments(draw: Any) -> Experiment:
     return Experiment(
         inputs={name: {"kind": "tokens", "tokens": rows} for name, rows in inputs.items()},
         runs={"main": Run(input="clean", edits=edits, captures=captures)},
-        metrics=[*draw(st.sampled_from([METRICS[:3], ENDS])), metric.norm("L1.resid_post", pos=-1, name="norm")],
+        metrics=[
+            *draw(st.sampled_from([METRICS[:3], ENDS, NAMING])),
+            metric.norm("L1.resid_post", pos=-1, name="norm"),
+        ],
         main="main",
         sweep={"axes": {"layer": [0, 1]}},
     )
@@ -167,7 +173,7 @@ def test_only_what_differs_is_computed() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [name for name in OPTIONS if name not in ("head_out", "unembed", "attention")]
+    "option", [name for name in OPTIONS if name not in ("head_out", "unembed", "vocab", "attention")]
 )  # counted below
 def test_every_optimisation_can_be_switched_off_and_is_missed(option: str) -> None:
     """Counted in token-layers; a staggered start and a joint unchanged pass save passes, not token-layers."""

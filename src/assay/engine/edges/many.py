@@ -13,7 +13,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from assay.core.edge_names import parse_receiver, parse_sender
@@ -30,10 +30,10 @@ from assay.engine.narrowed import narrow
 from assay.engine.passes import Kept as Passed
 from assay.engine.passes import forward
 from assay.engine.prepared import Prepared, per_example, picked
+from assay.engine.reads import Reads
 from assay.engine.rows import own_rows
 from assay.engine.runner import Runner
 from assay.engine.schedule.measure import reads
-from assay.engine.select import Scope
 from assay.experiments.edge_edits import STREAM, Edges
 from assay.experiments.experiment import Experiment
 from assay.models.network import Network
@@ -117,6 +117,7 @@ class ManyCircuits:
         With `smooth`, derivatives with respect to `kept` are followed.
         """
         many = picked(runner, at)
+        many.reads = self._reads
         prompts = many.prompts[self.prepared.run.input]
         rewire = Rewire(self.wiring, self._cuts(kept), partial(many.value, self.source))
         changes = [*many.changes(self.prepared.run.edits, many.scope(self.prepared.run)), *rewire.changes()]
@@ -131,24 +132,26 @@ class ManyCircuits:
         scope = many.scope(self.prepared.run)
         many.tally.passes += 1
         many.tally.plain(len(many.rows), scope.tokens)
-        read = None if self._reads is None else self._reads("main", scope)
-        many.tally.logits(read)
-        return narrow(many.network, read, make)
+        read = self._reads.at("main", scope)
+        many.tally.logits(read, tokens=len(many.rows) * scope.tokens, share=self._reads.share(many.network))
+        return narrow(many.network, read, make, tokens=self._reads.tokens)
 
     @cached_property
-    def _reads(self) -> Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None:
+    def _reads(self) -> Reads:
         return reads(self.prepared.network, self.prepared.experiment)
 
     def room(self, runner: Runner, memory: str | float | None) -> int:
         """Rows in one pass: the residual changes of all senders, a few copies of a layer's inputs, and the logits."""
         network, scope = runner.network, runner.scope(self.prepared.run)
         tokens = scope.tokens
-        read = tokens if self._reads is None else int(self._reads("main", scope).sum(1).max())
+        read = self._reads.most("main", scope)
         site = network.site("L0.resid_pre")
         width, most = site.sizes["d_model"], max(self._at_once.values())
-        numbers = tokens * width * (len(self.senders) + 6 * most) + 4 * read * (network.vocabulary or 0)
+        numbers = tokens * width * (len(self.senders) + 6 * most) + 4 * read * self._reads.share(network) * (
+            network.vocabulary or 0
+        )
         size = torch.finfo(self._dtype).bits // 8
-        return max(1, budget(memory, network.device) // (2 * size * numbers))
+        return max(1, int(budget(memory, network.device) / (2 * size * numbers)))
 
     def cost(self, seconds: float) -> Cost:
         """What was computed so far in whole passes; what cutting edges adds is not counted."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from assay.engine.narrowed import narrow
@@ -53,10 +53,11 @@ def base_pass(
     *,
     eager: bool = False,
     read: Bool[Tensor, "batch pos"] | None = None,
+    tokens: Int[Tensor, " named"] | None = None,
 ) -> Base:
     """Run an input unchanged; `eager` in the eager kernel, as passes are in which scores or pattern are touched.
 
-    With `read` only those positions are unembedded; the output is NaN at the others.
+    With `read` only those positions are unembedded; the output is NaN at the others. With `tokens`, into their logits only.
     """
     base = Base(inputs, Kept(None), native_functions(network.holders), eager)
 
@@ -79,7 +80,7 @@ def base_pass(
             last = chain is not None and number == len(chain) - 1
             stack.callback(module.register_forward_hook(_leaving(base, link.leaves.key, last=last)).remove)
         with torch.no_grad():
-            base.kept = narrow(network, read, lambda: forward(network, inputs, keep=keep, once=True))
+            base.kept = narrow(network, read, lambda: forward(network, inputs, keep=keep, once=True), tokens=tokens)
     return base
 
 

@@ -87,6 +87,7 @@ class RowRun:
             last,
             self._read(made.values, actions),
             self.padded,
+            self.runner.reads.tokens,
         )
         output = flow.run()
         made.token_layers = sum(flow.tokens)

@@ -13,6 +13,7 @@ from assay.core.errors import ExperimentError
 from assay.core.provenance import Cost, Estimate
 from assay.engine import naive
 from assay.engine.memory import ran_out
+from assay.engine.reads import Reads
 from assay.engine.rows import own_rows
 from assay.engine.run_result import captured
 from assay.engine.runner import Runner
@@ -83,7 +84,10 @@ class Execution:
             yield len(group.finished)
         if group.complete:
             return
-        runner = Runner(plan.network, plan.experiment, plan.prompts, rows, self.means, plan.kept, self.tally)
+        reads = Reads(tokens=plan.tokens)
+        runner = Runner(
+            plan.network, plan.experiment, plan.prompts, rows, self.means, plan.kept, self.tally, reads=reads
+        )
         bases = self._bases(runner)
         for name in plan.fixed:
             run = plan.experiment.run(name)
@@ -168,17 +172,23 @@ class Execution:
     def _bases(self, runner: Runner) -> dict[str, Base]:
         """The unchanged pass of every input whose runs vary, and of those that a run without edits reads."""
         given, sites = self.plan.given(runner.rows), self.plan.base_keep()
+        read = self.plan.read(runner)
         for name in given:
             mine = own_rows(self.plan.prompts[name], runner.rows)
-            self.tally.plain(len(mine), self.plan.prompts[name].lengths[mine[0]])
+            tokens = self.plan.prompts[name].lengths[mine[0]]
+            self.tally.plain(len(mine), tokens)
+            self.tally.logits(
+                read if read is None else read[name],
+                tokens=len(mine) * tokens,
+                share=runner.reads.share(runner.network),
+            )
         eager = inside_attention((*self.plan.touched(), *(site for found in sites.values() for site in found)))
         shared = self.plan.sharing(runner.rows)
         self.tally.passes += len(shared)
         self.passes += self.plan.unchanged(runner)
-        read = self.plan.read(runner)
-        for positions in (read or {}).values():
-            self.tally.logits(positions)
-        return base_passes(self.plan.network, self.plan.chain, given, sites, shared, eager=eager, read=read)
+        return base_passes(
+            self.plan.network, self.plan.chain, given, sites, shared, eager=eager, read=read, tokens=self.plan.tokens
+        )
 
     def _unchanged(self, runner: Runner, bases: Mapping[str, Base]) -> dict[tuple[str, int], Tensor]:
         """Every metric of the runs that vary, on the unchanged pass: what holds where nothing departs."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_unflatten
 
+from assay.engine.few_logits import few_logits
 from assay.engine.hooks import Action, Tapping
 from assay.engine.passes import on_device
 from assay.engine.schedule.base import Base
@@ -46,6 +47,8 @@ class Flow:
     """Which rows the output is needed for, as an index; None for all."""
     padded: bool = False
     """Fill the rows that are read up to whole sequences."""
+    named: Tensor | None = None
+    """The tokens whose logits are needed; None for all."""
     tokens: list[int] = field(default_factory=list)
     """Tokens that each block computed."""
     output: Tensor | None = None
@@ -74,7 +77,7 @@ class Flow:
             if self.last < len(self.chain):
                 module = self.network.modules[self.chain.links[self.last].path]
                 stack.callback(module.register_forward_hook(_enough).remove)
-            with torch.no_grad():
+            with torch.no_grad(), few_logits(self.network, self.named):
                 try:
                     out = self.network.native(**on_device(self.network, self.base.inputs))
                 except _EnoughError:

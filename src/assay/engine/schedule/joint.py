@@ -31,18 +31,19 @@ def base_passes(
     *,
     eager: bool,
     read: Mapping[str, Tensor] | None = None,
+    tokens: Tensor | None = None,
 ) -> dict[str, Base]:
-    """The unchanged pass of every input by name; those of a group share a native pass. `read`: as for `base_pass`."""
+    """The unchanged pass of every input by name; those of a group share a native pass. `read`, `tokens`: as for `base_pass`."""
     found: dict[str, Base] = {}
     for names in groups:
         if len(names) == 1:
             name, mine = names[0], None if read is None else read[names[0]]
-            found[name] = base_pass(network, chain, inputs[name], keep[name], eager=eager, read=mine)
+            found[name] = base_pass(network, chain, inputs[name], keep[name], eager=eager, read=mine, tokens=tokens)
             continue
         every = dict.fromkeys(site for name in names for site in keep[name])
         ids = torch.cat([inputs[name]["input_ids"] for name in names])
         mine = None if read is None else torch.cat([read[name] for name in names])
-        whole = base_pass(network, chain, {"input_ids": ids}, every, eager=eager, read=mine)
+        whole = base_pass(network, chain, {"input_ids": ids}, every, eager=eager, read=mine, tokens=tokens)
         start = 0
         for name in names:
             end = start + len(inputs[name]["input_ids"])

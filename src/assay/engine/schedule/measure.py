@@ -8,12 +8,11 @@ variant and example, (positions from the first that differs) × (blocks from the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from jaxtyping import Bool
 from torch import Tensor, nn
 
 from assay.core.errors import ExperimentError, nearest
@@ -21,8 +20,10 @@ from assay.core.progress import listening, report
 from assay.core.result import Result
 from assay.engine import naive
 from assay.engine.costs import Costs
+from assay.engine.few_logits import named_tokens
 from assay.engine.memory import Peak, budget
 from assay.engine.prepare import checked, prompts_of
+from assay.engine.reads import Reads
 from assay.engine.rows import batch_size, groups
 from assay.engine.runner import executed
 from assay.engine.schedule.execution import Execution
@@ -32,7 +33,6 @@ from assay.engine.schedule.plan import Plan
 from assay.engine.schedule.proof import Proof, proof
 from assay.engine.schedule.rewrites import at_z
 from assay.engine.schedule.unembedding import reader, why_all
-from assay.engine.select import Scope
 from assay.engine.store.journal import Journal
 from assay.engine.store.through import AnyStore, through
 from assay.engine.table import Table
@@ -43,7 +43,7 @@ from assay.experiments.runs import Run
 from assay.models.network import Network
 from assay.models.prompts import Prompts
 
-OPTIONS = ("depth", "position", "noop", "stagger", "together", "head_out", "unembed", "attention")
+OPTIONS = ("depth", "position", "noop", "stagger", "together", "head_out", "unembed", "vocab", "attention")
 """Optimisations that can be switched off by name."""
 
 
@@ -110,14 +110,16 @@ def _made(network: Network, experiment: Experiment, asked: Asked, journal: Journ
     return Result(made.data, made.provenance.with_facts(fact), made.cost)
 
 
-def reads(
-    network: Network, experiment: Experiment, *, without: Collection[str] = ()
-) -> Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None:
-    """The positions that are unembedded of runs without a sweep; None for all."""
-    if "unembed" in without or why_all(network, experiment) is not None:
-        return None
-    layout = proven(network, True)
-    return None if layout.refused is not None or not layout.flat or layout.padded else reader(experiment)
+def reads(network: Network, experiment: Experiment, *, without: Collection[str] = ()) -> Reads:
+    """What is computed of the output of runs without a sweep."""
+    if why_all(network, experiment) is not None:
+        return Reads()
+    positions, tokens = None, "vocab" not in without and named_tokens(network, experiment)
+    if "unembed" not in without:
+        layout = proven(network, True)
+        rows = layout.refused is None and layout.flat and not layout.padded
+        positions = reader(experiment) if rows else None
+    return Reads(positions, tokens if isinstance(tokens, Tensor) else None)
 
 
 def prepare(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], asked: Asked) -> Plan | str:

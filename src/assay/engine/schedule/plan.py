@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from assay.engine.costs import Costs
+from assay.engine.few_logits import named_tokens
+from assay.engine.reads import Reads
 from assay.engine.rows import own_rows
 from assay.engine.runner import Runner, executed, needed_sites
 from assay.engine.schedule.base import Base
@@ -56,6 +58,17 @@ class Plan:
         self.fixed = tuple(name for name in order if name not in self.varying)
         self.placed = {name: [self._placed(f[name], name) for f in self.filled] for name in self.varying}
         self.kept, self.base_sites = self._sites()
+        found = self._tokens()
+        self.tokens = found if isinstance(found, Tensor) else None
+        self.why_all_tokens = found if isinstance(found, str) else None
+        self.costs = replace(self.costs, share=Reads(tokens=self.tokens).share(self.network))
+
+    def _tokens(self) -> Tensor | str:
+        """The tokens whose logits are read, or why all are computed."""
+        if "vocab" in self.without:
+            return "switched off"
+        every = {"kept": {*self.touched(), *(site for sites in self.base_keep().values() for site in sites)}}
+        return why_everywhere(self.experiment, every) or named_tokens(self.network, self.experiment)
 
     def _placed(self, run: Run, name: str) -> list[Placed]:
         placed: list[Placed] = [(edit, site) for edit in run.edits for site in self.network.sites_named(edit.site)]

@@ -72,7 +72,15 @@ def _measured(values: Values, runner: Runner, run: Run) -> Measured:
     reading = RowReading(values, runner, base.inputs.get("input_ids"))
     rows = tuple(scope.rows[e] for e in values.rows.sequences.example)
     many = Scope(rows, scope.prompt, scope.named, scope.offset, scope.tokens, scope.examples)
-    return Measured(reading, many, runner.experiment.inputs[run.input], runner.network.tokenizer, runner.site)
+    return Measured(
+        reading,
+        many,
+        runner.experiment.inputs[run.input],
+        runner.network.tokenizer,
+        runner.site,
+        None,
+        runner.reads.tokens,
+    )
 
 
 def wanted_rows(metrics: list[Metric], values: Values, runner: Runner, run: Run) -> list[tuple[int, int]]:
