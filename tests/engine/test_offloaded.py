@@ -67,8 +67,9 @@ def test_sweeps_by_either_engine(pair: tuple[Model, Model]) -> None:
         edit.patch("resid_pre", source="other"), over=["layer", "pos"],
         inputs={"clean": IDS, "other": OTHER}, base="clean", metrics=[metric.logit_diff(7, 8)],
     )  # fmt: skip
-    for engine in ("naive", "scheduled"):
-        one, two = (model.measure(experiment, engine=engine) for model in pair)  # type: ignore[arg-type]
+    # only where the unembedding stays in place are its columns for named tokens taken, which rounds in another way
+    for options in ({"engine": "naive"}, {"engine": "scheduled", "without": ["vocab"]}):
+        one, two = (model.measure(experiment, **options) for model in pair)  # type: ignore[arg-type]
         assert np.array_equal(one["logit_diff"].values, two["logit_diff"].values)
         assert one.cost.token_layers == two.cost.token_layers
     # what the schedule skips is given back its own forward, which brings weights in

@@ -16,6 +16,7 @@ from assay.core.errors import SiteError
 from assay.engine.edges.many import ManyCircuits
 from assay.engine.edges.slopes import Slopes
 from assay.engine.model import Model, load
+from assay.engine.reads import Reads
 from assay.experiments import edit, metric
 from assay.experiments.experiment import Experiment
 from assay.experiments.runs import Run
@@ -148,7 +149,7 @@ def test_many_circuits_unembed_what_their_metrics_read() -> None:
     def made(whole: bool) -> tuple[ManyCircuits, np.ndarray, Tensor]:
         many = ManyCircuits.of(network, experiment, senders=graph.senders, receivers=graph.receivers, source="other")
         if whole:
-            many.__dict__["_reads"] = None
+            many.__dict__["reads"] = Reads()
         found = many.measure(kept.float())["logit_diff"]
         slopes = Slopes(many, next(many.runners()))
         own = slopes.own()
@@ -159,6 +160,7 @@ def test_many_circuits_unembed_what_their_metrics_read() -> None:
     np.testing.assert_allclose(some, every, atol=EXACT * np.abs(every).max())
     assert off(here_, there_) < EXACT
     rows = 3 * len(here) + 2 * len(here)  # circuits; the plain run, and the one that is followed
-    assert one.prepared.tally.unread == rows * (LENGTH - 1)
+    of_two = 2 / network.vocabulary  # the two tokens of the metric
+    assert one.prepared.tally.unread == pytest.approx(rows * (LENGTH - of_two))
     assert other.prepared.tally.unread == 0
     assert one.cost(0).flops < other.cost(0).flops

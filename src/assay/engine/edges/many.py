@@ -117,7 +117,6 @@ class ManyCircuits:
         With `smooth`, derivatives with respect to `kept` are followed.
         """
         many = picked(runner, at)
-        many.reads = self._reads
         prompts = many.prompts[self.prepared.run.input]
         rewire = Rewire(self.wiring, self._cuts(kept), partial(many.value, self.source))
         changes = [*many.changes(self.prepared.run.edits, many.scope(self.prepared.run)), *rewire.changes()]
@@ -129,25 +128,26 @@ class ManyCircuits:
 
     def passed(self, many: Runner, make: Callable[[], Passed]) -> Passed:
         """A pass of the run `main`, counted, that gives logits where the metrics read them."""
-        scope = many.scope(self.prepared.run)
+        scope, many.reads = many.scope(self.prepared.run), self.reads
         many.tally.passes += 1
         many.tally.plain(len(many.rows), scope.tokens)
-        read = self._reads.at("main", scope)
-        many.tally.logits(read, tokens=len(many.rows) * scope.tokens, share=self._reads.share(many.network))
-        return narrow(many.network, read, make, tokens=self._reads.tokens)
+        read = many.reads.at("main", scope)
+        many.tally.logits(read, tokens=len(many.rows) * scope.tokens, share=many.reads.share(many.network))
+        return narrow(many.network, read, make, tokens=many.reads.tokens)
 
     @cached_property
-    def _reads(self) -> Reads:
+    def reads(self) -> Reads:
+        """What the metrics read of the output."""
         return reads(self.prepared.network, self.prepared.experiment)
 
     def room(self, runner: Runner, memory: str | float | None) -> int:
         """Rows in one pass: the residual changes of all senders, a few copies of a layer's inputs, and the logits."""
         network, scope = runner.network, runner.scope(self.prepared.run)
         tokens = scope.tokens
-        read = self._reads.most("main", scope)
+        read = self.reads.most("main", scope)
         site = network.site("L0.resid_pre")
         width, most = site.sizes["d_model"], max(self._at_once.values())
-        numbers = tokens * width * (len(self.senders) + 6 * most) + 4 * read * self._reads.share(network) * (
+        numbers = tokens * width * (len(self.senders) + 6 * most) + 4 * read * self.reads.share(network) * (
             network.vocabulary or 0
         )
         size = torch.finfo(self._dtype).bits // 8

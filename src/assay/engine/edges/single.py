@@ -26,6 +26,7 @@ from assay.engine.edges.slopes import Slopes
 from assay.engine.hooks import Action, Change
 from assay.engine.passes import Kept
 from assay.engine.prepared import per_example, picked
+from assay.engine.reads import Reads
 from assay.engine.rows import own_rows
 from assay.engine.runner import Runner
 from assay.engine.schedule.base import Base, base_pass
@@ -121,13 +122,17 @@ class _Group:
         sequences = Sequences(tuple(range(len(rows))), tuple(row.example for row in rows), (0,) * len(rows), starts)
         tokens = self.runner.scope(run).tokens
         layout = WholeRows(sequences, self.base, len(self.runner.rows), tokens)
-        flow = Flow(network, chain, self.base, layout, self._actions(rows), len(chain))
+        named = self.made.reads.tokens
+        flow = Flow(network, chain, self.base, layout, self._actions(rows), len(chain), named=named)
         output = flow.run()
         many = picked(self.runner, [row.example for row in rows])
+        many.reads = Reads(tokens=named)
         many.kept["main"] = Kept(output)
         self.runner.tally.passes += 1
         self.runner.tally.rows += len(rows)
         self.runner.tally.tokens += sum(flow.tokens) // max(1, len(chain))
+        read = len(rows) * tokens
+        self.runner.tally.logits(None, tokens=read, share=many.reads.share(network))
         return per_example(many.measure(self.made.prepared.experiment.metrics[0], "main", run))
 
     def _actions(self, rows: Sequence[_Row]) -> list[Action]:
