@@ -38,6 +38,8 @@ def test_an_estimate_is_the_engines(replica: Place) -> None:
     assert told.token_layers is not None and told.seconds is not None and told.why_not is None
     tokens = sum(pairs.lengths)
     assert tokens < told.token_layers < 2 * tokens * 2 * 10, "between one pass of each prompt and a pass for each head"
+    made = method.run(model, pairs, method.validated({"direction": "denoise"}))
+    assert any(fact.startswith("engine: scheduled") for fact in made.facts), "what was tried for the plan is kept"
     lens = find("logit_lens")
     silent = estimate_step(lens, model, pairs, settings=lens.validated({}), earlier={})
     assert silent.seconds is None and "begins with a run" in str(silent.why_not)

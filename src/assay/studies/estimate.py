@@ -10,7 +10,7 @@ Cost: reading the step's inputs, and about ten passes over a few tokens, once fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -22,6 +22,8 @@ from assay.core.registry import Method
 from assay.engine.explain import Explanation
 from assay.engine.model import Model
 from assay.experiments.experiment import Experiment
+
+Forward = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ def estimate_step(
     if method.card.cost.startswith("none"):
         return Estimated(seconds=0.0, token_layers=0, bytes=0)  # it asks for no pass
     try:
-        with _mute(model.native):
-            method.run(_Refusing(model.network), data, settings, **earlier)
+        with _forward(model.native, _refuse_passes) as own:
+            method.run(_Refusing(model, own), data, settings, **earlier)
     except _AskedError as asked:
         return asked.told
     return Estimated(seconds=0.0, token_layers=0, bytes=0)  # it is over already: it asked for no pass
@@ -62,31 +64,37 @@ class _AskedError(Exception):
         self.told = told
 
 
+def _refuse_passes(*arguments: Any, **options: Any) -> NoReturn:
+    """In place of a network's forward, where a method runs it without asking the model."""
+    raise _AskedError(Estimated(why_not="its method begins with passes of its own, which can't be told beforehand"))
+
+
 @contextmanager
-def _mute(native: nn.Module) -> Iterator[None]:
-    """Let a forward pass end the method, where one runs the network without asking the model."""
-    own = native.__dict__.get("forward")
-
-    def refuse(*arguments: Any, **options: Any) -> NoReturn:
-        raise _AskedError(Estimated(why_not="its method begins with passes of its own, which can't be told beforehand"))
-
-    native.__dict__["forward"] = refuse
+def _forward(native: nn.Module, function: Forward | None) -> Iterator[Forward | None]:
+    """While it lasts, a network's own `forward` is this function, or its class's. Gives the one that it had."""
+    own: Forward | None = native.__dict__.pop("forward", None)
+    if function is not None:
+        native.__dict__["forward"] = function
     try:
-        yield
+        yield own
     finally:
-        if own is None:
-            del native.__dict__["forward"]
-        else:
+        native.__dict__.pop("forward", None)
+        if own is not None:
             native.__dict__["forward"] = own
 
 
 class _Refusing(Model):
-    """A model that explains what it is asked for, and computes nothing."""
+    """A model that explains what it is asked for, and computes nothing. `own`: its network's own forward."""
+
+    def __init__(self, model: Model, own: Forward | None) -> None:
+        super().__init__(model.network)
+        self._own = own
 
     def measure(self, experiment: Experiment, **options: Any) -> NoReturn:
         """Explain the experiment instead."""
         known = {name: options[name] for name in ("batch", "without", "memory") if name in options}
-        told: Explanation = self.explain(experiment, **known)
+        with _forward(self.native, self._own):  # a plan is tried on the network, and what was found is kept
+            told: Explanation = self.explain(experiment, **known)
         work = told.work if told.engine == "scheduled" else told.naive
         raise _AskedError(Estimated(work.seconds, told.token_layers, int(work.bytes)))
 
