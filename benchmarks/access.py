@@ -1,6 +1,7 @@
 """What looking inside and changing something costs, as a multiple of one plain forward pass of the same model.
 
-    python benchmarks/access.py [--rounds 15] [--threads 2] [--json results.json] [--page docs/benchmarks.md]
+    python benchmarks/access.py [--rounds 15] [--threads 2] [--shapes "1 × 16 tokens" …] [--and earlier.json]
+        [--json results.json] [--page docs/benchmarks.md]
 
 The rows: one site captured, the residual stream after every layer, everything (15 tensors in each layer, attention
 patterns among them), and one edit; in assay, with hooks by hand (the floor), and in each other library that is
@@ -77,6 +78,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--shapes", nargs="*", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument(
+        "--and", type=Path, dest="earlier", help="with the shapes of these results that are not measured"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", type=Path, help="put the table into this page")
     options = parser.parse_args()
@@ -85,7 +89,7 @@ def main() -> None:
     loads = loading()
     native = assay.load().native
     result = {
-        "machine": machine(), "clock": options.clock, "rounds": options.rounds, "load_seconds": loads,
+        "machine": machine(), "clock": options.clock, "rounds": dict.fromkeys(options.shapes, options.rounds), "load_seconds": loads,
         "versions": versions("torch", "transformers", "transformer-lens", "nnsight", "pyvene"),
         "shapes": {},
     }  # fmt: skip
@@ -94,6 +98,8 @@ def main() -> None:
         print(title, flush=True)
         result["shapes"][title] = compare(native, shape, options)
     result["machine"]["load_1_min_after"] = machine()["load_1_min"]
+    for part in ("shapes", "rounds") if options.earlier else ():
+        result[part] = {**json.loads(options.earlier.read_text(encoding="utf-8"))[part], **result[part]}
     print(table(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

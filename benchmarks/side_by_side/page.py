@@ -18,7 +18,8 @@ def table(result: dict[str, Any]) -> str:
     for title, rows in result["shapes"].items():
         rivals = list(dict.fromkeys(r for timed in rows.values() for r in timed if r != "baseline"))
         plain = min(timed["baseline"]["seconds"] for timed in rows.values())
-        lines += [f"**{title}** (a plain forward pass: {1000 * plain:.0f} ms)", ""]
+        rounds = result["rounds"][title]
+        lines += [f"**{title}** (a plain forward pass: {1000 * plain:.0f} ms; {rounds} rounds)", ""]
         lines += ["| | " + " | ".join(["plain again", *rivals]) + " |", "|---" * (len(rivals) + 2) + "|"]
         for name, timed in rows.items():
             lines.append("| " + " | ".join([name, *(cell(timed.get(r)) for r in ["baseline", *rivals])]) + " |")
@@ -33,7 +34,7 @@ def described(result: dict[str, Any]) -> str:
     seconds = result["load_seconds"]["second"]
     return (
         f"{machine['cores']} cores ({machine['processor']}), {machine['threads']} threads, no accelerator; load average "
-        f"{machine['load_1_min']} before and {machine['load_1_min_after']} after; {result['rounds']} rounds, "
+        f"{machine['load_1_min']} before and {machine['load_1_min_after']} after; "
         f"{'wall-clock time' if clock == 'wall' else 'processor time of the process'}. {libraries}. "
         f"`assay.load()` of the embedded model, second time: {seconds:.1f} s."
     )
