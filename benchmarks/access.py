@@ -88,8 +88,9 @@ def main() -> None:
     quiet()
     loads = loading()
     native = assay.load().native
+    rounds = dict.fromkeys(options.shapes, options.rounds)
     result = {
-        "machine": machine(), "clock": options.clock, "rounds": dict.fromkeys(options.shapes, options.rounds), "load_seconds": loads,
+        "machine": machine(), "clock": options.clock, "rounds": rounds, "load_seconds": loads,
         "versions": versions("torch", "transformers", "transformer-lens", "nnsight", "pyvene"),
         "shapes": {},
     }  # fmt: skip
