@@ -45,6 +45,7 @@ from assay.circuits.feature_ablation import ablate_feature_positions, ablate_fea
 from assay.circuits.graph import Graph
 from assay.circuits.information_flow import information_flow
 from assay.circuits.keep import keep_heads, keep_set, smallest_heads
+from assay.circuits.layers import why_whole
 from assay.circuits.node_patching import ablate, ablate_positions, patch, patch_positions
 from assay.circuits.patching import patch_components, patch_heads, patch_residual
 from assay.circuits.path_patching import path_patching
@@ -117,4 +118,5 @@ __all__ = [
     "stability_of",
     "task_accuracy",
     "weight_norms",
+    "why_whole",
 ]

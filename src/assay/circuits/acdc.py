@@ -25,6 +25,7 @@ import torch
 from assay.circuits.ablation import Ablation, as_ablation
 from assay.circuits.circuit import Circuit
 from assay.circuits.graph import Graph
+from assay.circuits.layers import GROUPED, Grouped
 from assay.circuits.measuring import AMetric, as_metric, sign_of
 from assay.circuits.running import circuits_of
 from assay.circuits.same_prompts import prompt_ids
@@ -36,8 +37,6 @@ from assay.core.registry import method
 from assay.data.pairs import Pairs
 from assay.engine.edges.many import ManyCircuits
 from assay.engine.model import Model
-
-GROUPED = "key/value heads shared by query heads as one receiver each (true), or one for each query head, as MIB counts"
 
 
 @method(
@@ -57,7 +56,7 @@ def acdc(
         AMetric, "what must not be lost: KL to the clean run ({'kind': 'kl', 'to': 'clean'}), logit_diff, …"
     ],
     absolute: Annotated[bool, "keep edges whose cut changes the metric either way, not only those that help"] = False,
-    grouped: Annotated[bool, GROUPED] = False,
+    grouped: Annotated[Grouped, GROUPED] = False,
 ) -> Circuit:
     """Which edges are left when those with little effect are taken out one receiver after another."""
     if not tau > 0:
@@ -75,6 +74,7 @@ def acdc(
         f"edges stay with which {tau:g} or more of {chosen.kind} is {left}; {int(mask.sum())} of {graph.edge_count:,} do",
         f"a cut edge carries {as_ablation(ablation)}",
         f"{search.tested:,} edges tested, {search.free:,} led nowhere any more",
+        *graph.facts,
     ]
     if search.returned:
         facts.append(f"{search.returned} edges put back: together they cost tau more than the sum of each")

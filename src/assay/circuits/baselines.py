@@ -142,7 +142,7 @@ def edge_baseline(
     found: dict[str, float] = {}
     for edge in graph.edges:
         sender, receiver = edge.split(ARROW)
-        owner = receiver if receiver.endswith(("mlp", "logits")) else receiver.rsplit(".", 1)[0]
+        owner = receiver if receiver.endswith(("mlp", "attn", "logits")) else receiver.rsplit(".", 1)[0]
         ends = [known.get(name, neutral) for name in (sender, owner)]
         found[edge] = ends[0] * ends[1] if combine == "product" else ends[0] + ends[1]
     return Scores.of(found, f"{combine} of both ends' {scores.quantity}", scores.facts)

@@ -57,9 +57,12 @@ class Layer:
             )
         return ratio
 
-    def senders(self) -> Iterator[tuple[str, Float[Tensor, "batch pos d_model"]]]:
-        """What each head, and the MLP, adds."""
-        if self.has("head_out"):
+    def senders(self, *, whole: bool = False) -> Iterator[tuple[str, Float[Tensor, "batch pos d_model"]]]:
+        """What each head, and the MLP, adds; with `whole`, what all that mixes positions adds in place of heads."""
+        if whole:
+            parts = [self[site] for site in ("attn_out", "ssm_out") if self.has(site)]
+            yield f"L{self.number}.attn", sum(parts[1:], parts[0])
+        elif self.has("head_out"):
             through = self["head_out"] * self.scale()[:, :, None]
             yield from ((head_name(self.number, h), through[:, :, h]) for h in range(through.shape[2]))
         if self.has("mlp_out"):

@@ -34,6 +34,7 @@ from assay.circuits.ablation import Ablation, as_ablation
 from assay.circuits.contrast import Contrast
 from assay.circuits.edge_exactness import CHECK, SEED, Sample, against_exact_edges
 from assay.circuits.graph import Graph
+from assay.circuits.layers import GROUPED, Grouped
 from assay.circuits.measuring import METRIC, AMetric, as_metric, check_gap, reading, sign_of, total_fact
 from assay.circuits.running import circuits_of
 from assay.core.caveats import caveat
@@ -55,7 +56,6 @@ ROWS = 48
 """Rows (points × examples) of one forward and backward pass."""
 EXAMPLES = 8
 """Examples whose gradients are in memory together."""
-GROUPED = "key/value heads shared by query heads as one receiver each (true), or one for each query head, as MIB counts"
 REPLACED = "what a cut edge carries in place of its sender's value"
 PATH = "what goes from ablated to clean: the embedding, or what each layer's heads and each MLP write"
 QUANTITY = "metric lost when the edge is cut, to first order"
@@ -76,7 +76,7 @@ def eap(
     *,
     ablation: Annotated[Ablation, REPLACED],
     metric: Annotated[AMetric, METRIC],
-    grouped: Annotated[bool, GROUPED] = False,
+    grouped: Annotated[Grouped, GROUPED] = False,
     check: Annotated[int, CHECK] = 24,
     seed: Annotated[int, SEED] = 0,
 ) -> Scores:
@@ -87,7 +87,8 @@ def eap(
             f"the gradient of {chosen.kind} to the clean run is zero in that run: choose another metric, or eap_ig, which "
             "leaves that point."
         )
-    asked = _Asked.of(model, pairs, ablation=ablation, metric=chosen, grouped=grouped, check=check, seed=seed)
+    graph = Graph.of(model, grouped=grouped)
+    asked = _Asked.of(model, pairs, ablation=ablation, metric=chosen, graph=graph, check=check, seed=seed)
     for slopes in asked.slopes():
         own = slopes.own()
         slopes.add(1, {})
@@ -110,16 +111,15 @@ def eap_ig(
     metric: Annotated[AMetric, METRIC],
     path: Annotated[Literal["inputs", "activations"], PATH],
     steps: Annotated[int, "midpoints of each path"] = 8,
-    grouped: Annotated[bool, GROUPED] = False,
+    grouped: Annotated[Grouped, GROUPED] = False,
     check: Annotated[int, CHECK] = 24,
     seed: Annotated[int, SEED] = 0,
 ) -> Scores:
     """Which edges matter, estimated from gradients along paths from ablated to clean values."""
     if steps < 1:
         raise ExperimentError(f"steps={steps}: expected at least 1.")
-    asked = _Asked.of(
-        model, pairs, ablation=ablation, metric=as_metric(metric), grouped=grouped, check=check, seed=seed
-    )
+    graph = Graph.of(model, grouped=grouped)
+    asked = _Asked.of(model, pairs, ablation=ablation, metric=as_metric(metric), graph=graph, check=check, seed=seed)
     gap = _Gap()
     for slopes in asked.slopes():
         own = slopes.own()
@@ -207,20 +207,21 @@ class _Asked:
 
     @classmethod
     def of(
-        cls, model: Model, pairs: Pairs, *, ablation: object, metric: Metric, grouped: bool, check: int, seed: int
+        cls, model: Model, pairs: Pairs, *, ablation: object, metric: Metric, graph: Graph, check: int, seed: int
     ) -> _Asked:
-        graph, chosen = Graph.of(model, grouped=grouped), as_metric(metric)
-        replaced = as_ablation(ablation)
+        chosen, replaced = as_metric(metric), as_ablation(ablation)
         made = circuits_of(model, pairs, graph=graph, ablation=replaced, metrics=chosen)
         sides = reading(chosen, clean="clean", corrupt="corrupt")
         with listening(None):
             found = model.measure(Experiment(inputs=Contrast(pairs).inputs, metrics=sides, main="clean")).data
         clean, corrupt = found["clean"].values, found["corrupt"].values
         check_gap(chosen, clean, corrupt)
+        shared = ", keys and values shared by groups of heads" if graph.grouped else ""
         facts = (
             f"a cut edge carries {replaced}",
             total_fact(chosen, {"clean": clean, "counterfactual": corrupt}),
-            f"{graph.edge_count:,} edges{', keys and values shared by groups of heads' if grouped else ''}",
+            f"{graph.edge_count:,} edges{shared}",
+            *graph.facts,
         )
         sample = Sample.of(graph, len(pairs), check, seed)
         return cls(graph, made, model, sample, facts, sign_of(chosen), np.zeros(graph.allowed.shape))

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from assay.circuits.ablation import Ablation, as_ablation
 from assay.circuits.graph import Graph
+from assay.circuits.layers import GROUPED, Grouped
 from assay.circuits.measuring import LESS_IS_BETTER, AMetric, as_metric
 from assay.circuits.running import circuits_of
 from assay.core.caveats import caveat
@@ -44,7 +45,6 @@ from assay.engine.prepared import per_example
 from assay.engine.runner import Runner
 from assay.experiments.record import Record
 
-GROUPED = "key/value heads shared by query heads as one receiver each (true), or one for each query head, as MIB counts"
 LOW, HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
 """The hard concrete distribution is a stretched sigmoid of logistic noise, cut at 0 and 1."""
 CHECK_EVERY = 10
@@ -90,7 +90,7 @@ def edge_mask(
     ablation: Annotated[Ablation, "what a cut edge carries in place of its sender's value"],
     metric: Annotated[AMetric, "what is to stay: KL to the clean run ({'kind': 'kl', 'to': 'clean'}), logit_diff, …"],
     training: Annotated[MaskTraining, "steps, learning rate, batch, stopping"] = DEFAULT,
-    grouped: Annotated[bool, GROUPED] = False,
+    grouped: Annotated[Grouped, GROUPED] = False,
     seed: Annotated[int, "of batches, noise and the examples held out"] = 0,
 ) -> Scores:
     """Which edges to keep together, learned by gradient descent on a mask."""
@@ -108,6 +108,7 @@ def edge_mask(
         f"the {size:,} largest of {graph.edge_count:,} edges miss the aim by {found.missed:.4g} on {back} examples held "
         f"out (all edges: {found.whole:.4g}, none: {found.none:.4g})",
         f"{kind}, {found.steps} of at most {training.steps} steps, seed {seed}; a cut edge carries {as_ablation(ablation)}",
+        *graph.facts,
     ]
     if found.steps == training.steps:
         facts.append(caveat("training was not done when its steps were used up: try more"))

@@ -19,6 +19,7 @@ import numpy as np
 from assay.circuits.ablation import Ablation, as_ablation
 from assay.circuits.edge_exactness import exact_effects
 from assay.circuits.graph import ARROW, Graph
+from assay.circuits.layers import GROUPED, Grouped
 from assay.circuits.measuring import METRIC, AMetric, as_metric, sign_of
 from assay.circuits.running import circuits_of
 from assay.core.errors import DataError, SettingsError
@@ -27,7 +28,6 @@ from assay.core.registry import method
 from assay.data.pairs import Pairs
 from assay.engine.model import Model
 
-GROUPED = "key/value heads shared by query heads as one receiver each (true), or one for each query head, as MIB counts"
 REPLACED = "what a cut edge carries in place of its sender's value"
 
 
@@ -46,7 +46,7 @@ def edge_patching(
     metric: Annotated[AMetric, METRIC],
     senders: Annotated[str, "which senders: a regular expression that matches the whole name, such as L3\\.H.*"] = ".*",
     receivers: Annotated[str, "which receivers: a regular expression, such as L[5-9]\\..*\\.q or logits"] = ".*",
-    grouped: Annotated[bool, GROUPED] = False,
+    grouped: Annotated[Grouped, GROUPED] = False,
 ) -> Scores:
     """Which edges matter: each of the chosen ones cut by itself, exactly."""
     graph, chosen = Graph.of(model, grouped=grouped), as_metric(metric)
@@ -59,6 +59,7 @@ def edge_patching(
     facts = (
         f"a cut edge carries {as_ablation(ablation)}",
         f"{len(edges):,} of {graph.edge_count:,} edges, each cut by itself",
+        *graph.facts,
         f"engine: {found.engine}",
     )
     return Scores.over_examples(names, sign_of(chosen) * found.values, "metric lost when the edge is cut", facts)

@@ -5,6 +5,9 @@ reads it: a head's query, key or value (`L3.H2.q`), an MLP `L3.mlp`, or `logits`
 `L0.H1->L3.H2.q` is what one sender contributes to what one receiver reads. Every sender reaches every receiver that comes
 after it; in a parallel block attention and MLP read the same stream, so a layer's heads do not reach its MLP.
 
+Where a layer's heads are not known, or the user asks for it, its attention or recurrent mixer is one node, `L3.attn`, which
+reads and writes as a whole (`layers.py`).
+
 Where query heads share keys and values, a graph is either `grouped` (k and v belong to a key/value head: `L3.KV0.k`) or
 not (each query head has a k and a v of its own: `L3.H2.k`, as MIB counts).
 
@@ -23,24 +26,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from assay.core.errors import DataError, SiteError, nearest
+from assay.circuits.layers import Grouped, Layer, layers_of
+from assay.core.edge_names import ARROW as ARROW
+from assay.core.edge_names import MIXER, SLOTS
+from assay.core.errors import DataError, SettingsError, nearest
 from assay.core.protocols import head_name
-from assay.core.sites import SiteName
 from assay.engine.model import Model
 
-ARROW = "->"
-SLOTS = ("q", "k", "v")
-_RECEIVER = re.compile(r"^L(\d+)\.(?:(H|KV)(\d+)\.(q|k|v)|mlp)$")
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What one layer holds: query heads, key/value heads, whether it has an MLP, whether both read the same stream."""
-
-    heads: int
-    kv_heads: int
-    mlp: bool = True
-    parallel: bool = False
+_RECEIVER = re.compile(r"^L(\d+)\.(?:(H|KV)(\d+)\.(q|k|v)|mlp|attn)$")
 
 
 @dataclass(frozen=True)
@@ -66,13 +59,38 @@ class Graph:
         return cls((Layer(heads, kv_heads or heads, parallel=True),) * layers, grouped)
 
     @classmethod
-    def of(cls, model: Model, *, grouped: bool = False) -> Graph:
-        """The graph of a decoder.
+    def of(cls, model: Model, *, grouped: Grouped = False) -> Graph:
+        """The graph of a decoder. `grouped`: heads that share a key are one receiver (true), or a layer's are one node (whole).
 
         Raises:
-            SiteError: the residual stream of some layer is not a sum of heads and an MLP, as far as is known.
+            SettingsError: `grouped` is none of these.
+            SiteError: the residual stream of some layer is not a sum of known parts, as far as can be told.
         """
-        return cls(tuple(_layer(model, layer) for layer in range(_depth(model))), grouped)
+        if grouped not in (False, True, "whole"):
+            raise SettingsError(f"grouped={grouped!r}: expected false, true, or whole.")
+        return cls(layers_of(model, "whole" if grouped == "whole" else "auto"), grouped is True)
+
+    @classmethod
+    def naming(cls, model: Model, names: Iterable[str]) -> Graph:
+        """The graph of a decoder that counts shared keys, and whole mixers, as these names of parts or edges do."""
+        parts = {part for name in names for part in name.split(ARROW)}
+        graph = cls.of(model, grouped=any(".KV" in part for part in parts))
+        whole = {part for part in parts if part.endswith(f".{MIXER}")}
+        return graph if whole <= set(graph.senders) else cls.of(model, grouped="whole")
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """The layers whose attention or mixer is one node; `why_whole` says why they have no heads."""
+        return tuple(i for i, layer in enumerate(self.layers) if layer.whole)
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Which layers have one node for all that mixes positions, in words; nothing where all have heads."""
+        if not self.whole:
+            return ()
+        numbers = ", ".join(map(str, self.whole))
+        where = "every layer" if len(self.whole) == len(self.layers) else f"layers {numbers}"
+        return (f"attention, or what mixes positions instead, is one node in {where}",)
 
     @cached_property
     def senders(self) -> tuple[str, ...]:
@@ -98,8 +116,8 @@ class Graph:
         for i, layer in enumerate(self.layers):
             slots = len(self._receivers(i, layer)) - layer.mlp
             counts += [before] * slots
-            counts += [before if layer.parallel else before + layer.heads] * layer.mlp
-            before += layer.heads + layer.mlp
+            counts += [before if layer.parallel else before + layer.mixing] * layer.mlp
+            before += layer.mixing + layer.mlp
         return np.array([*counts, before])
 
     @cached_property
@@ -191,10 +209,12 @@ class Graph:
         return found
 
     def heads_of(self, receiver: str) -> tuple[str, ...]:
-        """The senders that compute with what a receiver reads: one head or MLP, or the heads that share a key/value head."""
+        """The senders that compute with what a receiver reads: one head, MLP or mixer, or the heads that share a key."""
         match = _RECEIVER.match(receiver)
         if match is None:
-            raise DataError(f"{receiver!r} belongs to no head or MLP: expected a name such as L3.H2.q or L3.mlp.")
+            raise DataError(
+                f"{receiver!r} belongs to no head, MLP or mixer: expected a name such as L3.H2.q or L3.mlp."
+            )
         layer, kind, number = int(match[1]), match[2], match[3]
         if kind is None:
             return (receiver,)
@@ -205,7 +225,10 @@ class Graph:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` gives an equal graph."""
-        layers = [[layer.heads, layer.kv_heads, layer.mlp, layer.parallel] for layer in self.layers]
+        layers = [
+            [layer.heads, layer.kv_heads, layer.mlp, layer.parallel, *([True] if layer.whole else [])]
+            for layer in self.layers
+        ]
         return {"layers": layers, "grouped": self.grouped}
 
     @classmethod
@@ -229,46 +252,15 @@ class Graph:
         slots = [
             f"{owner}.{slot}" for slot, owners in zip(SLOTS, (heads, shared, shared), strict=True) for owner in owners
         ]
-        return slots + [f"L{i}.mlp"] * layer.mlp
+        return slots + [f"L{i}.{MIXER}"] * layer.whole + [f"L{i}.mlp"] * layer.mlp
 
 
 def _senders(i: int, layer: Layer) -> Sequence[str]:
-    return [head_name(i, h) for h in range(layer.heads)] + [f"L{i}.mlp"] * layer.mlp
+    heads = [head_name(i, h) for h in range(layer.heads)]
+    return heads + [f"L{i}.{MIXER}"] * layer.whole + [f"L{i}.mlp"] * layer.mlp
 
 
 def _number(name: str, known: dict[str, int], what: str) -> int:
     if name not in known:
         raise DataError(f"{name!r} is no {what} of this graph.{nearest(name, known) if len(known) < 5000 else ''}")
     return known[name]
-
-
-def _depth(model: Model) -> int:
-    structure = model.network.structure
-    depth = structure.depth
-    if set(depth) != {None}:
-        why = structure.failure or f"this model has {len(depth)}"
-        raise SiteError(f"A graph of components needs one stack of layers: {why}.")
-    return depth[None]
-
-
-def _layer(model: Model, i: int) -> Layer:
-    structure = model.network.structure
-    kind = structure.kinds[None, i]
-    if kind not in ("sequential", "parallel", "single"):
-        raise SiteError(
-            f"Layer {i} is a {kind} block: what later layers read is no sum of what its parts write, so it has no edges."
-        )
-    sites = {
-        name: structure.sites.get(SiteName(name, i)) for name in ("q", "k", "v", "z", "attn_out", "mlp_out", "ssm_out")
-    }
-    if sites["ssm_out"] is not None or structure.sites.get(SiteName("cross_attn_out", i)) is not None:
-        raise SiteError(f"Layer {i} mixes positions by other means than self-attention: a graph has no nodes for that.")
-    if sites["attn_out"] is None:
-        return Layer(0, 0, sites["mlp_out"] is not None, kind == "parallel")
-    for name in ("q", "k", "v", "z"):
-        if sites[name] is None:
-            raise SiteError(f"Layer {i} has no heads to name: {model.why_not(f'L{i}.{name}')}.")
-    if sites["k"].sizes["kv_head"] != sites["v"].sizes["kv_head"]:  # type: ignore[union-attr]
-        raise SiteError(f"Layer {i} has other numbers of keys than of values: a graph has no names for that.")
-    heads, shared = (sites[name].sizes[axis] for name, axis in (("z", "head"), ("k", "kv_head")))  # type: ignore[union-attr]
-    return Layer(heads, shared, sites["mlp_out"] is not None, kind == "parallel")

@@ -8,7 +8,8 @@ behaviour depends on.
             last position. All queries, keys and values of a layer read one stream, and get the same shares
     nodes   the flow that passes a head or MLP when 1 is sent from the last position's final stream down to the embeddings,
             splitting in each layer by these shares: into the MLP's part and the rest, which both go on from the same
-            position, and into what each head brought from each position, which goes on from there
+            position, and into what each head brought from each position, which goes on from there. Every layer that
+            mixes positions must have heads
 
 Norms are held at their scales; biases count for nothing. Cost: one forward pass of all examples; for edges layers² · heads ·
 tokens · d_model operations, for nodes layers · heads · tokens² · d_model. Source: Ferrando & Voita 2024, arXiv:2403.00824.
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from assay.circuits.contributions import SITES, Layer, overlap
 from assay.circuits.graph import ARROW, Graph
+from assay.circuits.layers import layers_of
 from assay.core.protocols import Scores, head_name
 from assay.core.registry import method
 from assay.data.pairs import Pairs
@@ -45,7 +47,7 @@ def information_flow(
     model: Model, pairs: Pairs, *, level: Annotated[Literal["node", "edge"], "heads and MLPs, or edges between them"]
 ) -> Scores:
     """What streams are made of: the share of each sender in what is read, or the flow through each head and MLP."""
-    graph = Graph.of(model)
+    graph = Graph.of(model) if level == "edge" else Graph(layers_of(model, "heads"))
     names: list[str] = []
     parts: list[tuple[list[int], np.ndarray]] = []
     for numbers, layers in _runs(model, pairs):
@@ -63,7 +65,12 @@ def information_flow(
 
 def _runs(model: Model, pairs: Pairs) -> Iterator[tuple[list[int], list[Layer]]]:
     """Some prompts of one length at a time: their numbers, and their layers."""
-    sites = [str(site) for name in SITES for site in model.sites if site.name.name == name and site.name.stack is None]
+    sites = [
+        str(site)
+        for name in (*SITES, "ssm_out")
+        for site in model.sites
+        if site.name.name == name and site.name.stack is None
+    ]
     lengths = np.array(pairs.lengths)
     for length in np.unique(lengths):
         alike = np.flatnonzero(lengths == length).tolist()
@@ -78,7 +85,7 @@ def _edges(layers: list[Layer], graph: Graph) -> tuple[list[str], np.ndarray]:
     senders: list[tuple[str, Tensor]] = [("embed", layers[0]["resid_pre"])]
     shares: dict[str, np.ndarray] = {}
     for layer, shape in zip(layers, graph.layers, strict=True):
-        own = list(layer.senders())
+        own = list(layer.senders(whole=shape.whole))
         shares[f"L{layer.number}.attn"] = _shares(senders, layer["resid_pre"])
         before = senders if shape.parallel else [*senders, *(each for each in own if not each[0].endswith("mlp"))]
         if shape.mlp:

@@ -73,7 +73,7 @@ def to_mib(circuit: Circuit, *, d_model: int, with_scores: bool = True) -> dict[
     """A circuit as the data of MIB's JSON. An edge without a score is given 0; of scored nodes, the nodes have the scores.
 
     Raises:
-        DataError: the graph is grouped, or its layers differ, which MIB's format can't say.
+        DataError: the graph is grouped, its layers differ, or have no heads, which MIB's format can't say.
     """
     config = _config(circuit.graph, d_model)
     graph, table = circuit.graph, circuit.score_table()
@@ -185,6 +185,11 @@ def _tensors(circuit: Circuit, d_model: int) -> dict[str, Any]:
 
 
 def _config(graph: Graph, d_model: int) -> dict[str, Any]:
+    if graph.whole:
+        raise DataError(
+            f"MIB's format knows heads and MLPs, and layer {graph.whole[0]}'s attention or mixer is one node here: it can't "
+            "be written so. Save the circuit itself (.json), or take a graph by heads where the model has them."
+        )
     kinds = {(layer.heads, layer.mlp, layer.parallel) for layer in graph.layers}
     if len(kinds) != 1 or not next(iter(kinds))[1]:
         raise DataError("MIB's format knows models whose layers are all alike, with heads and an MLP each.")

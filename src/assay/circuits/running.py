@@ -10,7 +10,7 @@ a model of many small heads, two to three times the plain pass.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,14 +25,13 @@ from assay.core.errors import DataError
 from assay.core.provenance import Cost, Provenance
 from assay.data.pairs import Pairs
 from assay.engine.edges.many import ManyCircuits
+from assay.engine.edges.mixers import mixer_outputs
 from assay.engine.model import Model
 from assay.engine.naive import provenance
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
 from assay.experiments.runs import Run
 
-SENDERS = ("L0.resid_pre", "z", "mlp_out")
-"""The sites at which senders write."""
 ENGINE = "edges cut in whole passes, circuits and examples as rows"
 
 
@@ -80,7 +79,7 @@ def run_circuits(
             raise DataError(
                 f"the metric {name!r} is not finite in some circuit: choose another, or look at the prompts."
             )
-    facts = (f"edges outside a circuit carry {as_ablation(ablation)}", f"engine: {ENGINE}")
+    facts = (f"edges outside a circuit carry {as_ablation(ablation)}", *graph.facts, f"engine: {ENGINE}")
     return CircuitRuns(
         {name: values[2:] for name, values in found.items()},
         {name: values[0] for name, values in found.items()},
@@ -100,7 +99,7 @@ def circuits_of(
     metrics: AMetric | Metric | Sequence[AMetric | Metric],
 ) -> ManyCircuits:
     """The clean run, ready to be made under circuits of a graph; values of cut senders are the ablation's."""
-    there = tuple(site for site in SENDERS if model.why_not(site) is None)  # there may be no MLPs
+    there = tuple(_written(model, graph))
     replaced = replacement(pairs, as_ablation(ablation), there)
     several = metrics if isinstance(metrics, Sequence) and not isinstance(metrics, str) else [metrics]
     chosen = [as_metric(metric).model_copy(update={"run": None}) for metric in several]
@@ -110,3 +109,14 @@ def circuits_of(
     return ManyCircuits.of(
         model.network, experiment, senders=graph.senders, receivers=graph.receivers, source=replaced.source
     )
+
+
+def _written(model: Model, graph: Graph) -> Iterator[str]:
+    """The sites at which senders write; one without a layer is that of every layer that has it."""
+    yield "L0.resid_pre"
+    if len(graph.whole) < len(graph.layers) and model.why_not("z") is None:
+        yield "z"
+    for layer in graph.whole:
+        yield from map(str, mixer_outputs(model.network, layer))
+    if model.why_not("mlp_out") is None:
+        yield "mlp_out"

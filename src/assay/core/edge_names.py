@@ -1,29 +1,38 @@
-"""Names of what writes to a residual stream and what reads it: `L3.H2`, `L3.mlp`, `embed`; `L3.H2.q`, `logits`."""
+"""Names of what writes to a residual stream and what reads it: `L3.H2`, `L3.mlp`, `embed`; `L3.H2.q`, `logits`.
+
+`L3.attn` is both: all that mixes positions in a layer (attention, a recurrent mixer) as one part, where heads are not known.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from assay.core.errors import DataError
 
 ARROW = "->"
 SLOTS = ("q", "k", "v")
-_SENDER = re.compile(r"^L(\d+)\.(?:H(\d+)|mlp)$")
-_RECEIVER = re.compile(r"^L(\d+)\.(?:(H|KV)(\d+)\.(q|k|v)|mlp)$")
+MIXER = "attn"
+"""The slot by which a whole mixer reads."""
+_SENDER = re.compile(r"^L(\d+)\.(?:H(\d+)|mlp|(attn))$")
+_RECEIVER = re.compile(r"^L(\d+)\.(?:(H|KV)(\d+)\.(q|k|v)|mlp|(attn))$")
 
 
 @dataclass(frozen=True)
 class Sender:
-    """Who writes. Without a layer `embed`, without a head an MLP."""
+    """Who writes. Without a layer `embed`, without a head an MLP, or (`mixer`) all that mixes positions."""
 
     layer: int | None = None
     head: int | None = None
+    mixer: bool = False
 
     @property
     def name(self) -> str:
-        """`L3.H2`, `L3.mlp` or `embed`."""
-        return "embed" if self.layer is None else _name(self.layer, self.head)
+        """`L3.H2`, `L3.mlp`, `L3.attn` or `embed`."""
+        if self.layer is None:
+            return "embed"
+        return f"L{self.layer}.{MIXER}" if self.mixer else _name(self.layer, self.head)
 
 
 @dataclass(frozen=True)
@@ -37,9 +46,11 @@ class Receiver:
 
     @property
     def name(self) -> str:
-        """`L3.H2.q`, `L3.mlp` or `logits`."""
+        """`L3.H2.q`, `L3.mlp`, `L3.attn` or `logits`."""
         if self.layer is None:
             return "logits"
+        if self.slot == MIXER:
+            return f"L{self.layer}.{MIXER}"
         whole = _name(self.layer, self.head, "KV" if self.shared else "H")
         return whole if self.slot is None else f"{whole}.{self.slot}"
 
@@ -59,9 +70,10 @@ def parse_sender(name: str) -> Sender:
     match = _SENDER.match(name)
     if match is None:
         raise DataError(
-            f"{name!r} writes nothing to the residual stream: expected embed, a head L3.H2 or an MLP L3.mlp."
+            f"{name!r} writes nothing to the residual stream: expected embed, a head L3.H2, an MLP L3.mlp, or L3.attn "
+            "where heads are not known."
         )
-    return Sender(int(match[1]), None if match[2] is None else int(match[2]))
+    return Sender(int(match[1]), None if match[2] is None else int(match[2]), match[3] is not None)
 
 
 def parse_receiver(name: str) -> Receiver:
@@ -76,9 +88,10 @@ def parse_receiver(name: str) -> Receiver:
     if match is None or (match[2] == "KV" and match[4] == "q"):
         raise DataError(
             f"{name!r} reads nothing of the residual stream: expected logits, L3.H2.q (or k, v; L3.KV0.k where heads "
-            "share it), or L3.mlp."
+            "share it), L3.mlp, or L3.attn where heads are not known."
         )
-    return Receiver(int(match[1]), None if match[3] is None else int(match[3]), match[4], match[2] == "KV")
+    head = None if match[3] is None else int(match[3])
+    return Receiver(int(match[1]), head, match[4] or match[5], match[2] == "KV")
 
 
 def comes_before(sender: Sender, receiver: Receiver, *, parallel: bool) -> bool:
@@ -87,4 +100,25 @@ def comes_before(sender: Sender, receiver: Receiver, *, parallel: bool) -> bool:
         return True
     if sender.layer != receiver.layer:
         return sender.layer < receiver.layer
-    return sender.head is not None and receiver.slot is None and not parallel
+    mixes = sender.head is not None or sender.mixer
+    return mixes and receiver.slot is None and not parallel
+
+
+def mixed_layers(parts: Iterable[Sender | Receiver]) -> tuple[frozenset[int], frozenset[int]]:
+    """The layers whose attention these parts name whole, and those whose heads they name.
+
+    Raises:
+        DataError: a layer is named both ways, so that what its heads write would be counted twice.
+    """
+    whole, heads = set[int](), set[int]()
+    for part in parts:
+        if part.layer is None:
+            continue
+        if part.slot == MIXER if isinstance(part, Receiver) else part.mixer:
+            whole.add(part.layer)
+        elif part.head is not None:
+            heads.add(part.layer)
+    if both := whole & heads:
+        layer = min(both)
+        raise DataError(f"L{layer}.{MIXER} and heads of layer {layer} are named together: name one or the other.")
+    return frozenset(whole), frozenset(heads)

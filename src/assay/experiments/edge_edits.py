@@ -22,9 +22,9 @@ class Edges(Edit):
     source: str
     """The run or input that cut senders' values come from. A run with edits gives means, zeros, …"""
     senders: tuple[str, ...] = Field(min_length=1)
-    """Who writes: `embed`, heads `L3.H2`, MLPs `L3.mlp`."""
+    """Who writes: `embed`, heads `L3.H2`, MLPs `L3.mlp`; whole mixers `L3.attn`."""
     receivers: tuple[str, ...] = Field(min_length=1)
-    """Who reads: `L3.H2.q` (or k, v; `L3.KV0.k` for a shared head), `L3.mlp`, `logits`."""
+    """Who reads: `L3.H2.q` (or k, v; `L3.KV0.k` for a shared head), `L3.mlp`, `L3.attn`, `logits`."""
     kept: Attachment
     """How much of each edge is kept, [sender, receiver]: 1 or true all of it, 0 or false none. Pairs that are no edges
     mean nothing."""

@@ -89,8 +89,8 @@ def circuit_curves(
 
 
 def graph_of(model: Model, scores: Scores) -> Graph:
-    """The model's graph, with shared keys and values counted as the scores' names do."""
-    return Graph.of(model, grouped=any(".KV" in name for name in scores.components))
+    """The model's graph, with shared keys and values, and whole mixers, counted as the scores' names do."""
+    return Graph.naming(model, scores.components)
 
 
 def run_each(

@@ -95,7 +95,7 @@ def evaluate_circuit(
 
 def on_model(model: Model, circuit: Circuit) -> Circuit:
     """The circuit on the model's own graph."""
-    return circuit.on(Graph.of(model, grouped=any(".KV" in name for name in circuit.graph.receivers)))
+    return circuit.on(Graph.naming(model, circuit.graph.receivers))
 
 
 def random_like(circuit: Circuit, count: int, rng: np.random.Generator) -> list[Mask]:

@@ -68,7 +68,7 @@ def circuit_stability(
             "These scores kept no values for each example, so examples can't be drawn anew: use stability_of with the "
             "function that finds them."
         )
-    graph, rng = Graph.of(model), np.random.default_rng(seed)
+    graph, rng = Graph.naming(model, scores.components), np.random.default_rng(seed)
     averaged = (rows[:, rng.integers(0, rows.shape[1], rows.shape[1])].mean(axis=1) for _ in range(draws))
     size = _size(len(scores), fraction)
     drawn = [
@@ -120,7 +120,7 @@ def scores_agreement(
     (fraction) of those that are in either circuit's first so many (Spearman's).
     """
     other = _aligned(second, first)
-    graph = Graph.of(model)
+    graph = Graph.naming(model, first.components)
     sizes = [_size(len(first), fraction) for fraction in fractions]
     masks = [[rank(graph, each, absolute=absolute, select=select).circuit(k) for k in sizes] for each in (first, other)]
     rng = np.random.default_rng(0)

@@ -22,10 +22,10 @@ from assay.models.structure import Site
 def rewire(network: Network, edit: Edges, ablated: Callable[[Site], Tensor]) -> Rewire:
     """What cuts the edges of an edit; `ablated` gives sites' values in its source, for the examples of the pass."""
     wires = wiring(network)
-    refuse_untrue(wires)
-    senders, receivers = map(parse_sender, edit.senders), map(parse_receiver, edit.receivers)
+    senders, receivers = list(map(parse_sender, edit.senders)), list(map(parse_receiver, edit.receivers))
+    refuse_untrue(wires, [*senders, *receivers])
     kept = edit.kept.tensor[None].to(network.device)
-    return Rewire(wires, cuts(wires, list(senders), list(receivers), kept), ablated)
+    return Rewire(wires, cuts(wires, senders, receivers, kept), ablated)
 
 
 def sender_sites(network: Network, edit: Edges) -> list[Site]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from assay.core.errors import SiteError
 from assay.core.sites import SiteName
+from assay.engine.edges.twice import REFUSED
 from assay.engine.hooks import Change
 from assay.engine.passes import forward
 from assay.models.attention import IMPLEMENTATION, Attend, attending, native_functions, using
@@ -114,7 +115,7 @@ def _why_not(network: Network) -> str | None:
     for inputs in network.examples:
         try:
             plain = forward(network, inputs)
-        except CANNOT_RUN:
+        except REFUSED:
             continue
         try:
             with own_keys(network):

@@ -65,7 +65,7 @@ class ManyCircuits:
             InputError: prompts that do not line up with those of the source.
         """
         wires = wiring(network)
-        refuse_untrue(wires)
+        refuse_untrue(wires, [*map(parse_sender, senders), *map(parse_receiver, receivers)])
         nothing = torch.zeros(len(senders), len(receivers))
         probe = Edges(
             site=STREAM,

@@ -22,9 +22,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.core.edge_names import SLOTS, Receiver, Sender, comes_before
+from assay.core.edge_names import MIXER, SLOTS, Receiver, Sender, comes_before
 from assay.engine.edges.expanded import group_size, widened
-from assay.engine.edges.wiring import HeadsOut, Port, Wiring
+from assay.engine.edges.heads_out import HeadsOut
+from assay.engine.edges.reading import Port
+from assay.engine.edges.wiring import Wiring
 from assay.engine.hooks import Change
 from assay.models.structure import Site
 
@@ -100,10 +102,12 @@ class Rewire:
         """What to do at each site, in forward order. To be placed after all other changes of the pass."""
         network, found = self.wiring.network, list[tuple[Site, Change]]()
         if (None, "write") in self.senders:
-            found.append((network.site("L0.resid_pre"), self._embedded))
+            found.append((network.site("L0.resid_pre"), self._part(None, "write")))
         for layer in range(self.wiring.depth):
-            slots = [slot for slot in (*SLOTS, None) if (layer, slot) in self.receivers]
+            slots = [slot for slot in (*SLOTS, MIXER, None) if (layer, slot) in self.receivers]
             ports = {slot: self.wiring.port(Receiver(layer, None, slot)) for slot in slots}
+            if (layer, MIXER) in self.senders:  # before the stream that already has what it adds is read
+                found.append((self.wiring.mixer(layer).added, self._part(layer, MIXER)))
             streams = dict.fromkeys(port.reading.stream for port in ports.values())
             found += [(stream, self._reader(layer, stream, ports)) for stream in streams]
             found += [(port.site, self._putter(layer, slot)) for slot, port in ports.items()]
@@ -111,14 +115,10 @@ class Rewire:
                 heads = self.wiring.heads_of(layer)
                 found.append((heads.z, self._heads(layer, heads)))
             if (layer, "mlp") in self.senders:
-                found.append((network.site(f"L{layer}.mlp_out"), self._mlp(layer)))
+                found.append((network.site(f"L{layer}.mlp_out"), self._part(layer, "mlp")))
         if (None, None) in self.receivers:
             found.append((self.wiring.last, self._last))
         return found
-
-    def _embedded(self, value: Tensor) -> Tensor:
-        self._write((None, "write"), (self._other("L0.resid_pre", value) - value)[:, None])
-        return value
 
     def _heads(self, layer: int, heads: HeadsOut) -> Change:
         network, numbers = self.wiring.network, self.senders[layer, "heads"]
@@ -134,15 +134,16 @@ class Rewire:
 
         return read
 
-    def _mlp(self, layer: int) -> Change:
+    def _part(self, layer: int | None, place: str) -> Change:
+        """Embedding, mixer or MLP: what is written passes as it is."""
+        number = self.senders[layer, place][0]
+        site = self.wiring.written(self.cuts.senders[number])
+
         def read(value: Tensor) -> Tensor:
-            self._write((layer, "mlp"), (self._other(f"L{layer}.mlp_out", value) - value)[:, None])
+            self._write((layer, place), (self.ablated(site).to(value) - value)[:, None])
             return value
 
         return read
-
-    def _other(self, name: str, value: Tensor) -> Tensor:
-        return self.ablated(self.wiring.network.site(name)).to(value)
 
     def _write(self, place: Place, change: Tensor) -> None:
         self._written[place] = _Written(self.senders[place], change)
@@ -164,7 +165,7 @@ class Rewire:
     def _putter(self, layer: int, slot: str | None) -> Change:
         def put(value: Tensor) -> Tensor:
             new, touched = self._new.pop((layer, slot)), self._touched((layer, slot))
-            if slot is None:
+            if slot not in SLOTS:
                 return torch.where(touched[:, :, None], new[:, 0].to(value.dtype), value)
             heads = self._heads_at((layer, slot)).to(value.device)
             if self._own_keys(layer, slot):
@@ -228,12 +229,18 @@ class Rewire:
 
 
 def by_place(parts: Iterable[tuple[Sender | Receiver, int]]) -> dict[Place, list[int]]:
-    """The numbers of parts by their place: a layer and a slot, or "heads", "mlp", "write"."""
+    """The numbers of parts by their place: a layer and a slot, or "heads", "mlp", "attn", "write"."""
     found: dict[Place, list[int]] = {}
     for part, number in parts:
         if isinstance(part, Receiver):
             place: Place = (part.layer, part.slot)
         else:
-            place = (part.layer, "write" if part.layer is None else "mlp" if part.head is None else "heads")
+            place = (part.layer, _writes(part))
         found.setdefault(place, []).append(number)
     return found
+
+
+def _writes(sender: Sender) -> str:
+    if sender.layer is None:
+        return "write"
+    return MIXER if sender.mixer else "mlp" if sender.head is None else "heads"

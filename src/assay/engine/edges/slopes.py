@@ -25,8 +25,8 @@ from torch import Tensor
 from assay.core.edge_names import Receiver, Sender, parse_receiver, parse_sender
 from assay.engine.edges.expanded import group_size, own_keys, widening
 from assay.engine.edges.many import ManyCircuits
+from assay.engine.edges.reading import Port, norm_parts
 from assay.engine.edges.rewire import Place, by_place
-from assay.engine.edges.wiring import Port, norm_parts
 from assay.engine.followed import followed
 from assay.engine.hooks import Change
 from assay.engine.passes import forward

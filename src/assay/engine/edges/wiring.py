@@ -1,127 +1,43 @@
-"""How each part of a network reads the residual stream and writes to it, established on one pass.
+"""How each part of a network reads the residual stream and writes to it, established on a few passes.
 
 A receiver reads the stream through a norm (or none) and, in attention, through its head's columns of a projection. A
 sender writes what is added to the stream; heads write through their rows of the output projection, and where a norm comes
-after attention (Gemma 2, OLMo 2) what several heads write together is known, and not what each adds.
+after attention (Gemma 2, OLMo 2) what several heads write together is known, and not what each adds. Where a layer's heads
+are not known, all that mixes positions in it may be one part (`mixers.py`).
 
-Nothing is guessed: each of these is recomputed from what passed and compared. What does not come out is a reason, which is
-told when that part is asked for. Cost: one pass on the model's example inputs, once for each model.
+Nothing is guessed: each of these is recomputed from what passed and compared, and what a part is said to read must, taken
+from another run, make it give what it gives there. What does not come out is a reason, which is told when that part is
+asked for. Cost: three passes on the model's example inputs, and those of `mixers.py`, once for each model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from assay.core.edge_names import SLOTS, Receiver, Sender
+from assay.core.edge_names import MIXER, SLOTS, Receiver, Sender, mixed_layers
 from assay.core.errors import SiteError
 from assay.core.sites import SiteName
-from assay.engine.edges.projections import Projection, projection
-from assay.engine.passes import Kept, forward
+from assay.engine.edges.heads_out import HeadsOut
+from assay.engine.edges.mixers import Mixer, find_mixers, mixer_outputs
+from assay.engine.edges.norm_readers import NormReaders
+from assay.engine.edges.projections import projection
+from assay.engine.edges.reading import Norm, Port, Reading, same
+from assay.engine.edges.twice import Twice
 from assay.models.network import Network
 from assay.models.norms import CANNOT_RUN
-from assay.models.offloaded import weight_of
 from assay.models.structure import Site
-from assay.models.taps import Direct, HeadOut, NormScale, norm_scale, output_weight
+from assay.models.taps import Direct, HeadOut, NormScale
 from assay.models.views import Scaled
 
 T = TypeVar("T")
 KINDS = ("sequential", "parallel", "single")
-
-
-@dataclass(frozen=True)
-class Norm:
-    """A native norm that reads the stream: `x / scale(x) · weight + bias`, `centred` or not."""
-
-    module: str
-    centred: bool
-    eps: float
-
-    def through(self, network: Network, x: Tensor) -> Tensor:
-        """The stream through the native module."""
-        out: Tensor = network.modules[self.module].forward(x)
-        return out
-
-    def weight(self, network: Network, like: Tensor) -> Tensor:
-        """What the normalised stream is multiplied by, [d_model], read off the native module itself."""
-        width = like.shape[-1]
-        probe = like.new_ones(1, 1, width)
-        probe[..., 1::2] = -1.0
-        unit, _ = norm_parts(probe, self.centred, self.eps)
-        with torch.no_grad():
-            shifted = self.through(network, probe) - self.through(network, torch.zeros_like(probe))
-        return (shifted / unit)[0, 0].to(like)
-
-
-def norm_parts(x: Tensor, centred: bool, eps: float) -> tuple[Tensor, Tensor]:
-    """x / scale, and the scale [..., 1], of a norm."""
-    scale = norm_scale(x, centred, eps)
-    return (x - x.mean(-1, keepdim=True) if centred else x) / scale, scale
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a receiver reads: the stream at a site, through a native norm (`scale` None: as it is)."""
-
-    stream: Site
-    scale: Norm | None
-
-    def through(self, network: Network, x: Tensor) -> Tensor:
-        """The stream through the norm."""
-        return x if self.scale is None else self.scale.through(network, x)
-
-
-@dataclass(frozen=True)
-class Port:
-    """Where a receiver's input is put: the heads of a projection, or what an MLP reads (`projection` None)."""
-
-    site: Site
-    reading: Reading
-    projection: Projection | None = None
-
-
-@dataclass(frozen=True)
-class HeadsOut:
-    """How a layer's heads write: `norm(Σ z·W + bias) · factor`."""
-
-    z: Site
-    tap: HeadOut
-    factor: float
-    norm: str | None
-
-    def shares(self, network: Network, z: Tensor) -> Tensor:
-        """Each head's share of the output projection: [batch, pos, head, d_head] → [batch, head, pos, d_model]."""
-        return torch.einsum("bphd,hdm->bhpm", z, self._weight(network, z))
-
-    def whole(self, network: Network, z: Tensor) -> Tensor:
-        """What the output projection returns."""
-        out = torch.einsum("bphd,hdm->bpm", z, self._weight(network, z))
-        bias = weight_of(network.modules[self.tap.projection], "bias")
-        return out if bias is None else out + bias.detach().to(out)
-
-    def changes(self, network: Network, z: Tensor, other: Tensor) -> Tensor:
-        """What is added more to the stream when one head's z is another: [batch, head, pos, d_model]."""
-        shares = self.shares(network, other - z)
-        if self.norm is None:
-            return shares * self.factor
-        out = self.whole(network, z)
-        changed = self.added(network, (out[:, None] + shares).flatten(0, 1)).reshape(shares.shape)
-        return changed - self.added(network, out)[:, None]
-
-    def added(self, network: Network, out: Tensor) -> Tensor:
-        """What is added to the stream when the output projection returns `out`."""
-        if self.norm is not None:
-            out = network.modules[self.norm].forward(out)
-        return out if self.factor == 1.0 else out * self.factor
-
-    def _weight(self, network: Network, z: Tensor) -> Tensor:
-        module = network.modules[self.tap.projection]
-        return output_weight(module, z.shape[-2], turned=self.tap.turned).detach().to(z)
 
 
 @dataclass(frozen=True)
@@ -134,8 +50,33 @@ class Wiring:
     ports: Mapping[tuple[int, str | None], Port | str] = field(repr=False)
     heads: Mapping[int, HeadsOut | str] = field(repr=False)
 
+    @cached_property
+    def mixers(self) -> Mapping[int, Mixer | str]:
+        """What mixes positions in each layer as one part, or why that is not known; found when first asked for."""
+        return find_mixers(self.network, self.depth)
+
+    @cached_property
+    def whole(self) -> Mapping[int, str]:
+        """The layers whose heads are not known and whose mixer is: why there are no heads."""
+        why = {layer: self.why_no_heads(layer) for layer in range(self.depth)}
+        return {layer: reason for layer, reason in why.items() if reason and isinstance(self.mixers[layer], Mixer)}
+
+    def why_no_heads(self, layer: int) -> str | None:
+        """Why edges of a layer's heads can't be cut; None where they can, or where nothing mixes positions."""
+        if not mixer_outputs(self.network, layer):
+            return None
+        every = (self.heads[layer], *(self.ports[layer, slot] for slot in SLOTS))
+        return next((why for why in every if isinstance(why, str)), None)
+
+    def whole_among(self, parts: Iterable[Sender | Receiver]) -> frozenset[int]:
+        """The layers whose mixer is one part in a graph of these parts. Raises DataError for a layer named both ways."""
+        whole, heads = mixed_layers(parts)
+        return whole | (frozenset(self.whole) - heads)
+
     def port(self, receiver: Receiver) -> Port:
         """How a receiver of a layer reads. Raises SiteError with the reason where that is not known."""
+        if receiver.slot == MIXER:
+            return self.mixer(receiver.layer or 0).port
         return _established(
             self.ports.get((receiver.layer or 0, receiver.slot), "there is no such layer"), receiver.name
         )
@@ -144,10 +85,16 @@ class Wiring:
         """How a layer's heads write. Raises SiteError with the reason where that is not known."""
         return _established(self.heads.get(layer, "there is no such layer"), f"L{layer}'s heads")
 
+    def mixer(self, layer: int) -> Mixer:
+        """How all that mixes positions in a layer reads and writes. Raises SiteError where that is not known."""
+        return _established(self.mixers.get(layer, "there is no such layer"), f"L{layer}.{MIXER}")
+
     def written(self, sender: Sender) -> Site:
         """The site that holds what a sender writes, or what it is computed from."""
         if sender.layer is None:
             return self.network.site("L0.resid_pre")
+        if sender.mixer:
+            return self.mixer(sender.layer).added
         if sender.head is not None:
             return self.heads_of(sender.layer).z
         return self.network.site(f"L{sender.layer}.mlp_out")
@@ -158,6 +105,9 @@ class Wiring:
             return
         if part.layer >= self.depth:
             raise SiteError(f"{part.name} is not in this model: it has layers 0-{self.depth - 1}.")
+        if part.name.endswith(f".{MIXER}"):
+            self.mixer(part.layer)
+            return
         if part.head is None:
             self.network.site(f"L{part.layer}.mlp_out")
             return
@@ -205,22 +155,58 @@ def _find(network: Network) -> Wiring:
             raise SiteError(
                 f"layer {layer} is a {structure.kinds[None, layer]} block: its stream is no sum of its parts."
             )
-    kept = _example(network)
-    finders = [_Layer(network, kept, layer) for layer in range(depth)]
-    ports = {(f.layer, slot): f.port(slot) for f in finders for slot in (*SLOTS, None)}
-    parallel = tuple(structure.kinds[None, layer] == "parallel" for layer in range(depth))
-    return Wiring(network, depth, parallel, ports, {f.layer: f.heads() for f in finders})
-
-
-def _example(network: Network) -> Kept:
     names = ("resid_pre", "resid_mid", "attn_in", "q", "k", "v", "z", "attn_out", "mlp_in", "mlp_out")
-    sites = [site for site in network.structure.sites.values() if site.name.stack is None and site.name.name in names]
-    for inputs in network.examples:
-        try:
-            return forward(network, inputs, keep=sites, once=True)
-        except CANNOT_RUN:
-            continue
-    raise SiteError("edges: there are no example inputs on which to see how this model's parts are wired.")
+    sites = [site for site in structure.sites.values() if site.name.stack is None and site.name.name in names]
+    seen = Twice.of(network, sites)
+    finders = [_Layer(network, seen.here, layer) for layer in range(depth)]
+    ports = {(f.layer, slot): f.port(slot) for f in finders for slot in (*SLOTS, None)}
+    heads = {f.layer: f.heads() for f in finders}
+    _refuse_more(seen, ports, heads)
+    _mlps_through_norms(network, ports, depth)
+    parallel = tuple(structure.kinds[None, layer] == "parallel" for layer in range(depth))
+    return Wiring(network, depth, parallel, ports, heads)
+
+
+def _refuse_more(
+    seen: Twice, ports: dict[tuple[int, str | None], Port | str], heads: dict[int, HeadsOut | str]
+) -> None:
+    """Take out the heads of layers whose attention, and MLPs, that read something else beside what is known."""
+    parts: dict[Site, list[Site]] = {}
+    sites = seen.network.structure.sites
+    for layer in heads:
+        read = [ports[layer, slot] for slot in SLOTS]
+        if not isinstance(heads[layer], str) and not any(isinstance(port, str) for port in read):
+            parts[sites[SiteName("attn_out", layer)]] = [port.site for port in read if not isinstance(port, str)]
+        mlp, out = ports[layer, None], sites.get(SiteName("mlp_out", layer))
+        if not isinstance(mlp, str) and out is not None:
+            parts[out] = [mlp.site]
+    for out in seen.undecided(parts):
+        layer = out.layer or 0
+        if out.name.name == "mlp_out":
+            ports[layer, None] = "it reads something else beside the stream through its norm"
+        else:
+            heads[layer] = "attention reads something else beside its queries, keys and values"
+
+
+def _mlps_through_norms(network: Network, ports: dict[tuple[int, str | None], Port | str], depth: int) -> None:
+    """MLPs whose input is no one tensor: what the norm hands on that alone reads the stream after attention."""
+    structure = network.structure
+    streams: dict[int, Site] = {}
+    for layer in range(depth):
+        alone = "resid_pre" if structure.kinds[None, layer] == "single" else "resid_mid"
+        stream = structure.sites.get(SiteName(alone, layer))
+        wanted = isinstance(ports[layer, None], str) and SiteName("mlp_out", layer) in structure.sites
+        if wanted and stream is not None:
+            streams[layer] = stream
+    if not streams:
+        return
+    norms = NormReaders.of(network, [*streams.values(), *(network.site(f"L{layer}.mlp_out") for layer in streams)])
+    found = {layer: next(norms.ports(stream, None), None) for layer, stream in streams.items()}
+    outs = {network.site(f"L{layer}.mlp_out"): [port.site] for layer, port in found.items() if port is not None}
+    wrong = norms.seen.undecided(outs)
+    for layer, port in found.items():
+        if port is not None and network.site(f"L{layer}.mlp_out") not in wrong:
+            ports[layer, None] = port
 
 
 @dataclass(frozen=True)
@@ -228,7 +214,7 @@ class _Layer:
     """Evidence for one layer."""
 
     network: Network
-    kept: Kept
+    kept: Mapping[Site, Tensor]
     layer: int
 
     def port(self, slot: str | None) -> Port | str:
@@ -239,10 +225,10 @@ class _Layer:
             if there is None:
                 return str(self.network.why_not(f"L{self.layer}.{wanted}"))
         assert entry is not None and site is not None
-        reading = self._reading(slot, self.kept.sites[entry])
+        reading = self._reading(slot, self.kept[entry])
         if isinstance(reading, str) or slot is None:
             return reading if isinstance(reading, str) else Port(site, reading)
-        found = projection(self.network, site, self.kept.sites[entry], self.kept.sites[site])
+        found = projection(self.network, site, self.kept[entry], self.kept[site])
         return found if isinstance(found, str) else Port(site, reading, found)
 
     def _reading(self, slot: str | None, read: Tensor) -> Reading | str:
@@ -250,7 +236,7 @@ class _Layer:
         stream = self._site("resid_mid" if slot is None and kind == "sequential" else "resid_pre")
         if stream is None:
             return f"the stream that it reads is not known ({self.network.why_not(f'L{self.layer}.resid_mid')})"
-        x = self.kept.sites[stream]
+        x = self.kept[stream]
         if same(x, read):
             return Reading(stream, None)
         scale = self._site("mlp_norm_scale" if slot is None else "attn_norm_scale")
@@ -273,6 +259,8 @@ class _Layer:
                 return str(self.network.why_not(f"L{self.layer}.{name}"))
         assert z is not None and out is not None and added is not None
         assert isinstance(out.tap, HeadOut) and isinstance(added.tap, Direct)
+        if self._site("ssm_out") is not None:
+            return "a recurrent mixer beside attention reads the same stream"
         factor = 1.0
         for step in added.tap.view.steps:
             factor *= step.factor if isinstance(step, Scaled) else 1.0
@@ -280,8 +268,8 @@ class _Layer:
             found = HeadsOut(z, out.tap, factor, norm)
             try:
                 with torch.no_grad():
-                    whole = found.whole(self.network, self.kept.sites[z])
-                    if same(found.added(self.network, whole), self.kept.sites[added]):
+                    whole = found.whole(self.network, self.kept[z])
+                    if same(found.added(self.network, whole), self.kept[added]):
                         return found
             except CANNOT_RUN:
                 continue
@@ -289,10 +277,3 @@ class _Layer:
 
     def _site(self, name: str) -> Site | None:
         return self.network.structure.sites.get(SiteName(name, self.layer))
-
-
-def same(left: Tensor, right: Tensor) -> bool:
-    """Equal within rounding of the dtype, computed in another order."""
-    exact = right.dtype in (torch.float32, torch.float64)
-    scale = float(right.abs().max())
-    return left.shape == right.shape and float((left - right).abs().max()) <= (1e-4 if exact else 5e-2) * scale

@@ -1,0 +1,120 @@
+"""What each layer of a model holds, as a graph of components names it: heads where they are known, else the mixer whole.
+
+A layer has heads where its queries, keys, values and what its heads write are established, and attention reads nothing else
+(`engine/edges/wiring.py`). Where that is not so, all that mixes positions in it (latent attention, a recurrent mixer, both
+side by side) is one node, `L3.attn`. Cost: a few passes on the model's example inputs, once for each model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from assay.core.errors import SiteError
+from assay.core.sites import SiteName
+from assay.engine.edges.mixers import Mixer
+from assay.engine.edges.wiring import Wiring, wiring
+from assay.engine.model import Model
+from assay.models.structure import Site
+
+Grouped = bool | Literal["whole"]
+GROUPED = (
+    "key/value heads shared by query heads as one receiver each (true), or one for each query head, as MIB counts (false); "
+    "or all heads of a layer as one node (whole)"
+)
+Attention = Literal["auto", "heads", "whole"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one layer holds: query heads, key/value heads, whether it has an MLP, whether both read the same stream.
+
+    `whole`: what mixes positions in it is one node, and it has no heads.
+    """
+
+    heads: int
+    kv_heads: int
+    mlp: bool = True
+    parallel: bool = False
+    whole: bool = False
+
+    @property
+    def mixing(self) -> int:
+        """How many nodes mix positions: its heads, or one."""
+        return self.heads + self.whole
+
+
+def layers_of(model: Model, attention: Attention) -> tuple[Layer, ...]:
+    """The layers of a decoder: with heads where they are known (auto), or with heads or none at all.
+
+    Raises:
+        SiteError: the residual stream of some layer is no sum of what is known, or it has not what `attention` asks for.
+    """
+    depth = _depth(model)
+    for layer in range(depth):
+        kind = model.network.structure.kinds[None, layer]
+        if kind not in ("sequential", "parallel", "single"):
+            raise SiteError(
+                f"Layer {layer} is a {kind} block: what later layers read is no sum of what its parts write, so it has "
+                "no edges."
+            )
+    wires = wiring(model.network)
+    return tuple(_layer(model, wires, layer, attention) for layer in range(depth))
+
+
+def why_whole(model: Model) -> dict[int, str]:
+    """Of the layers whose attention or mixer is one node in `Graph.of(model)`, why they have no heads."""
+    found = layers_of(model, "auto")
+    wires = wiring(model.network)
+    return {i: _why_no_heads(model, wires, i) or "" for i, layer in enumerate(found) if layer.whole}
+
+
+def _layer(model: Model, wires: Wiring, i: int, attention: Attention) -> Layer:
+    has_mlp, parallel = _site(model, "mlp_out", i) is not None, wires.parallel[i]
+    if not any(_site(model, name, i) for name in ("attn_out", "ssm_out", "cross_attn_out")):
+        return Layer(0, 0, has_mlp, parallel)
+    why = _why_no_heads(model, wires, i)
+    heads = None if attention == "whole" or _unnamed(model, i) else _heads(model, i)
+    if heads is not None and (why is None or attention == "heads"):
+        return Layer(*heads, has_mlp, parallel)
+    if attention == "heads":
+        raise SiteError(f"Layer {i} has no heads to name: {why}.")
+    mixer = wires.mixers[i]
+    if isinstance(mixer, Mixer):
+        return Layer(0, 0, has_mlp, parallel, True)
+    if heads is not None:
+        return Layer(*heads, has_mlp, parallel)  # their edges can't be cut, and the error then says why
+    no_heads = "" if why is None else f" has no heads to name ({why}), and"
+    raise SiteError(f"Layer {i}{no_heads} can't be one node: {mixer}.")
+
+
+def _why_no_heads(model: Model, wires: Wiring, i: int) -> str | None:
+    return _unnamed(model, i) or wires.why_no_heads(i)
+
+
+def _unnamed(model: Model, i: int) -> str | None:
+    """Why heads have no names in a layer; None where they have."""
+    if _site(model, "ssm_out", i) is not None or _site(model, "cross_attn_out", i) is not None:
+        return "it mixes positions by other means than self-attention"
+    for name in ("q", "k", "v", "z"):
+        if _site(model, name, i) is None:
+            return str(model.why_not(f"L{i}.{name}"))
+    k, v = (model.site(f"L{i}.{name}").sizes["kv_head"] for name in "kv")
+    return None if k == v else "it has other numbers of keys than of values"
+
+
+def _heads(model: Model, i: int) -> tuple[int, int]:
+    return model.site(f"L{i}.z").sizes["head"], model.site(f"L{i}.k").sizes["kv_head"]
+
+
+def _site(model: Model, name: str, i: int) -> Site | None:
+    return model.network.structure.sites.get(SiteName(name, i))
+
+
+def _depth(model: Model) -> int:
+    structure = model.network.structure
+    depth = structure.depth
+    if set(depth) != {None}:
+        why = structure.failure or f"this model has {len(depth)}"
+        raise SiteError(f"A graph of components needs one stack of layers: {why}.")
+    return depth[None]

@@ -1,0 +1,73 @@
+"""How a part reads the residual stream: which stream, through which norm, and where its input can be put."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from assay.engine.edges.projections import Projection
+from assay.models.network import Network
+from assay.models.structure import Site
+from assay.models.taps import norm_scale
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A native norm that reads the stream: `x / scale(x) · weight + bias`, `centred` or not."""
+
+    module: str
+    centred: bool
+    eps: float
+
+    def through(self, network: Network, x: Tensor) -> Tensor:
+        """The stream through the native module."""
+        out: Tensor = network.modules[self.module].forward(x)
+        return out
+
+    def weight(self, network: Network, like: Tensor) -> Tensor:
+        """What the normalised stream is multiplied by, [d_model], read off the native module itself."""
+        width = like.shape[-1]
+        probe = like.new_ones(1, 1, width)
+        probe[..., 1::2] = -1.0
+        unit, _ = norm_parts(probe, self.centred, self.eps)
+        with torch.no_grad():
+            shifted = self.through(network, probe) - self.through(network, torch.zeros_like(probe))
+        return (shifted / unit)[0, 0].to(like)
+
+
+def norm_parts(x: Tensor, centred: bool, eps: float) -> tuple[Tensor, Tensor]:
+    """x / scale, and the scale [..., 1], of a norm."""
+    scale = norm_scale(x, centred, eps)
+    return (x - x.mean(-1, keepdim=True) if centred else x) / scale, scale
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a receiver reads: the stream at a site, through a native norm (`scale` None: as it is)."""
+
+    stream: Site
+    scale: Norm | None
+
+    def through(self, network: Network, x: Tensor) -> Tensor:
+        """The stream through the norm."""
+        return x if self.scale is None else self.scale.through(network, x)
+
+
+@dataclass(frozen=True)
+class Port:
+    """Where a receiver's input is put: the heads of a projection, or all that a part reads (`projection` None)."""
+
+    site: Site
+    reading: Reading
+    projection: Projection | None = None
+
+
+def same(left: Tensor, right: Tensor) -> bool:
+    """Equal within rounding of the dtype, computed in another order."""
+    if left.shape != right.shape:
+        return False
+    exact = right.dtype in (torch.float32, torch.float64)
+    scale = float(right.abs().max())
+    return float((left - right).abs().max()) <= (1e-4 if exact else 5e-2) * scale

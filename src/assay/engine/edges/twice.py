@@ -1,0 +1,75 @@
+"""Evidence of what decides what: a model on its example inputs, and on the same tokens in another order.
+
+Values of one run are put into the other. If a part's inputs are known, then with those of the other run it gives what it
+gave there, whatever the rest of the pass does. Cost: two passes on the example inputs, and one for each question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from assay.core.errors import ExperimentError, InputError, SiteError
+from assay.engine.edges.reading import same
+from assay.engine.hooks import Change
+from assay.engine.passes import forward
+from assay.models.network import Network
+from assay.models.norms import CANNOT_RUN
+from assay.models.structure import Site
+
+REFUSED = (*CANNOT_RUN, InputError, ExperimentError)
+"""What says that a model does not run with these inputs, or does not reach a site with them."""
+
+
+@dataclass(frozen=True)
+class Twice:
+    """What passed at some sites in both runs. `there` is empty where there are no example tokens to reorder."""
+
+    network: Network
+    inputs: Mapping[str, Any] = field(repr=False)
+    here: Mapping[Site, Tensor] = field(repr=False)
+    there: Mapping[Site, Tensor] = field(repr=False)
+
+    @classmethod
+    def of(cls, network: Network, sites: Iterable[Site]) -> Twice:
+        """Both runs. Raises SiteError where there are no inputs with which the model runs."""
+        wanted = dict.fromkeys(sites)
+        for inputs in network.examples:
+            other = other_tokens(network, inputs)
+            try:
+                here = forward(network, inputs, keep=wanted, once=True).sites
+                there = {} if other is None else forward(network, other, keep=wanted, once=True).sites
+            except REFUSED:
+                continue
+            return cls(network, inputs, here, there)
+        raise SiteError("edges: there are no example inputs on which to see how this model's parts are wired.")
+
+    def under(self, values: Mapping[Site, Tensor], keep: Iterable[Site]) -> Mapping[Site, Tensor]:
+        """What passes at sites in the run `here` with values put at others; nothing where native code refuses."""
+        changes = [(site, _constant(value)) for site, value in values.items()]
+        try:
+            return forward(self.network, self.inputs, changes, dict.fromkeys(keep), once=True).sites
+        except REFUSED:
+            return {}
+
+    def undecided(self, parts: Mapping[Site, Sequence[Site]]) -> set[Site]:
+        """Outputs that are not the other run's when the sites given for them hold the other run's values."""
+        if not self.there or not parts:
+            return set()
+        values = {site: self.there[site] for sites in parts.values() for site in sites}
+        found = self.under(values, parts)
+        return {out for out in parts if out not in found or not same(found[out], self.there[out])}
+
+
+def other_tokens(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The inputs with their tokens in another order; None where they hold none."""
+    name = network.token_argument if network.token_argument in inputs else "input_ids"
+    tokens = inputs.get(name)
+    return {**inputs, name: tokens.flip(-1)} if isinstance(tokens, Tensor) else None
+
+
+def _constant(value: Tensor) -> Change:
+    return lambda _: value
