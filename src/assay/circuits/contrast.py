@@ -61,6 +61,10 @@ def share(data: xr.Dataset, direction: Direction) -> xr.DataArray:
     The denominator is the mean total effect over examples, so that the mean of the shares is the ratio of the means,
     and an example with a small total effect does not blow up.
     """
+    return (data["logit_diff"] - data[base_and_source(direction)[0]]) / total_effect(data, direction)
+
+
+def total_effect(data: xr.Dataset, direction: Direction) -> float:
+    """How far base and source lie apart, on average over examples: what a share of 1 stands for."""
     base, source = base_and_source(direction)
-    total = float(np.mean(data[source] - data[base]))
-    return (data["logit_diff"] - data[base]) / total
+    return float(np.mean(data[source] - data[base]))

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from assay.circuits.contrast import Contrast, Direction, base_and_source, share
+from assay.circuits.contrast import Contrast, Direction, base_and_source, share, total_effect
 from assay.core.caveats import caveat
 from assay.core.claims import Claim
 from assay.core.protocols import Scores, head_name
@@ -60,7 +60,7 @@ def patch_residual(
     """
     named = positions or pairs.position_names()
     found = _swept(model, pairs, site, direction, {"layer": None, "pos": list(named)})
-    found.data["share"] = share(found.data, direction)
+    found.data["share"] = share(found.data, direction).assign_attrs(unit=total_effect(found.data, direction))
     return found
 
 
@@ -85,7 +85,7 @@ def patch_heads(
     names = [head_name(int(layer), int(head)) for layer in data["layer"].values for head in data["head"].values]
     rows = shares.values.reshape(len(names), -1)
     facts = [*_facts(found, direction, "one head's z, all positions"), _total(rows, "heads")]
-    return Scores.over_examples(names, rows, _quantity(direction), facts)
+    return Scores.over_examples(names, rows, _quantity(direction), facts, unit=total_effect(data, direction))
 
 
 @method(
@@ -111,7 +111,8 @@ def patch_components(
         rows += list(share(found.data, direction).transpose("layer", "example").values)
     facts = [*_facts(found, direction, "what one layer's attention or MLP adds, all positions")]
     facts.append(_total(np.stack(rows), "attention layers and MLPs"))
-    return Scores.over_examples(names, np.stack(rows), _quantity(direction), facts)
+    unit = total_effect(found.data, direction)
+    return Scores.over_examples(names, np.stack(rows), _quantity(direction), facts, unit=unit)
 
 
 def _total(rows: np.ndarray, what: str) -> str:

@@ -59,6 +59,8 @@ class Scores:
     quantity: str
     per_example: np.ndarray | None = None
     facts: tuple[str, ...] = field(default=())
+    unit: float | None = None
+    """What a score of 1 stands for in the metric's own units, where scores are shares of something."""
 
     def __post_init__(self) -> None:
         if len(set(self.components)) != len(self.components):
@@ -83,10 +85,16 @@ class Scores:
 
     @classmethod
     def over_examples(
-        cls, components: Sequence[str], per_example: np.ndarray, quantity: str, facts: Iterable[str] = ()
+        cls,
+        components: Sequence[str],
+        per_example: np.ndarray,
+        quantity: str,
+        facts: Iterable[str] = (),
+        *,
+        unit: float | None = None,
     ) -> Scores:
         """Scores whose values are the means over examples of `per_example[component, example]`."""
-        return cls(tuple(components), per_example.mean(axis=1), quantity, per_example, tuple(facts))
+        return cls(tuple(components), per_example.mean(axis=1), quantity, per_example, tuple(facts), unit)
 
     def __len__(self) -> int:
         return len(self.components)
@@ -140,7 +148,8 @@ class Scores:
         else:
             coords = {"component": list(self.components)}
             array = xr.DataArray(self.per_example, dims=("component", "example"), coords=coords)
-        return xr.Dataset({"score": array}, attrs={"quantity": self.quantity, "facts": list(self.facts)})
+        unit = {} if self.unit is None else {"unit": self.unit}
+        return xr.Dataset({"score": array}, attrs={"quantity": self.quantity, "facts": list(self.facts), **unit})
 
     @classmethod
     def from_dataset(cls, data: xr.Dataset) -> Scores:
@@ -148,10 +157,11 @@ class Scores:
         array = data["score"]
         components = [str(name) for name in array["component"].values]
         quantity, facts = str(data.attrs["quantity"]), [str(fact) for fact in data.attrs.get("facts", [])]
+        unit = None if data.attrs.get("unit") is None else float(data.attrs["unit"])
         if "example" in array.dims:
             rows = array.transpose("component", "example").values
-            return cls.over_examples(components, rows, quantity, facts)
-        return cls(tuple(components), array.values, quantity, facts=tuple(facts))
+            return cls.over_examples(components, rows, quantity, facts, unit=unit)
+        return cls(tuple(components), array.values, quantity, facts=tuple(facts), unit=unit)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` gives the same scores back, bit for bit."""
@@ -163,6 +173,7 @@ class Scores:
             "values": self.values.tolist(),
             "per_example": rows,
             "facts": list(self.facts),
+            **({} if self.unit is None else {"unit": self.unit}),
         }
 
     @classmethod
@@ -178,4 +189,4 @@ class Scores:
             )
         rows = None if data["per_example"] is None else np.array(data["per_example"], dtype=float)
         values = np.array(data["values"], dtype=float)
-        return cls(tuple(data["components"]), values, data["quantity"], rows, tuple(data["facts"]))
+        return cls(tuple(data["components"]), values, data["quantity"], rows, tuple(data["facts"]), data.get("unit"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -32,6 +32,8 @@ class Cells:
     quantity: str
     layers: tuple[int | None, ...]
     rests: tuple[str, ...]
+    unit: float | None = None
+    """What 1 stands for, where the numbers are shares."""
 
     @property
     def n(self) -> int | None:
@@ -63,7 +65,19 @@ class Cells:
             self.quantity,
             tuple(self.layers[i] for i in kept),
             tuple(self.rests[i] for i in kept),
+            self.unit,
         )
+
+    def in_units_of(self, other: Cells) -> Cells:
+        """The same with shares of what the other's are shares of.
+
+        Of two networks the one that does nothing would else have shares of next to nothing, as large as you like.
+        """
+        if self.unit is None or not other.unit:
+            return self
+        factor = self.unit / other.unit
+        rows = None if self.rows is None else self.rows * factor
+        return replace(self, values=self.values * factor, rows=rows, unit=other.unit)
 
 
 def cells_of(value: Any, variable: str | None = None, *, at: Mapping[str, str] | None = None) -> Cells:
@@ -104,6 +118,7 @@ def _of_scores(scores: Scores) -> Cells:
         scores.quantity,
         tuple(layer for layer, _ in parted),
         tuple(rest for _, rest in parted),
+        scores.unit,
     )
 
 
@@ -137,7 +152,8 @@ def _of_result(result: Result, variable: str, at: Mapping[str, str]) -> Cells:
     parted = [_parted_place(place) for place in places]
     names = tuple(_said(place) or variable for place in places)
     quantity = ", ".join([variable, _said(at)] if at else [variable])
-    return Cells(names, values, rows, quantity, tuple(layer for layer, _ in parted), tuple(rest for _, rest in parted))
+    layers, rests = tuple(layer for layer, _ in parted), tuple(rest for _, rest in parted)
+    return Cells(names, values, rows, quantity, layers, rests, array.attrs.get("unit"))
 
 
 def _parted_place(place: Mapping[str, Any]) -> tuple[int | None, str]:

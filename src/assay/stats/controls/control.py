@@ -118,7 +118,8 @@ class Asking:
         given = self.options.get("model")
         value = call.again(**({"model": given} if given is not None else {}) | changed)
         wanted = self.options.get("variable", self.about.variable)
-        return self.measure(cells_of(value, wanted, at=self.about.at).only(self.cells.names))
+        found = cells_of(value, wanted, at=self.about.at).only(self.cells.names)
+        return self.measure(found.in_units_of(self.cells))
 
     def inside(self, control: str) -> list[Measure] | None:
         """A control's draws, if the result itself holds it.
