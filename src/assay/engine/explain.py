@@ -109,7 +109,7 @@ def explain(
         planned = prepare(network, experiment, prompts, asked)
     if isinstance(planned, str):
         return Explanation("naive", along, split, tuple(runs), work, work=work, refused=planned)
-    means = [_mean_pass(run, prompts, planned.costs) for run in runs if run.mean for _ in range(run.passes)]
+    means = [_mean_pass(run, prompts, planned.whole_costs) for run in runs if run.mean for _ in range(run.passes)]
     passes = (*means, *(found for rows in split_of(planned, asked) for found in planned.outline(rows)))
     optimisations = _optimisations(planned, passes, split)
     return Explanation("scheduled", along, split, tuple(runs), work, passes, summed(passes), optimisations)

@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from assay.core.errors import AssayError, ExperimentError
 from assay.engine.answers import alternatives, token_ids
 from assay.engine.passes import forward
-from assay.experiments.captures import GradCapture
-from assay.experiments.executed import executed
+from assay.engine.tried import Tried
+from assay.experiments.executed import measured
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Accuracy, Logit, LogitDiff, Metric
 from assay.experiments.site_metrics import SiteMetric
@@ -32,14 +32,16 @@ FEW = 4
 TOLERANCE = 1e-4
 """Of the largest logit, in the trial: rounding in float32 is below 1e-6, and another token's logit is about as large."""
 
+_FAILURES = (
+    RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError, AssertionError, AssayError,
+)  # fmt: skip
+"""What native code raises that is given other inputs, or other logits, than it expects."""
+
 
 def named_tokens(network: Network, experiment: Experiment) -> Int[Tensor, " named"] | str:
     """The ids of all tokens whose logits are read, in order; or why the whole vocabulary is."""
-    read = [(metric, metric.run or experiment.main) for metric in experiment.metrics]
-    for name in executed(experiment):
-        read += [(c.of, name) for c in experiment.run(name).captures if isinstance(c, GradCapture)]
     found: set[int] = set()
-    for metric, run in read:
+    for metric, run in measured(experiment):
         if isinstance(metric, SiteMetric):
             continue
         ids = _named(metric, experiment, run, network)
@@ -81,10 +83,12 @@ def _named(metric: Metric, experiment: Experiment, run: str, network: Network) -
 @contextmanager
 def few_logits(network: Network, tokens: Int[Tensor, " named"] | None) -> Iterator[None]:
     """Native passes of this thread give the logits of these tokens alone, in this order; None is all."""
-    head = _head(network)
-    if tokens is None or head is None:
+    if tokens is None:
         yield
         return
+    head = _head(network)
+    if head is None:
+        raise ExperimentError("the unembedding was exchanged while it was in use: measure again.")
     chosen = tokens.to(head.weight.device)
     weight, bias = head.weight[chosen], None if head.bias is None else head.bias[chosen]
     taken: list[Tensor] = []
@@ -116,34 +120,43 @@ def _head(network: Network) -> nn.Linear | None:
     return None if head.weight.is_meta else head
 
 
-_tried: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+_TRIED = Tried[str]()
 """Why a model's logits can't be had token by token; empty where they can."""
 
 
 def _why_not(network: Network) -> str | None:
-    if network.native not in _tried:
-        _tried[network.native] = _trial(network)
-    return _tried[network.native] or None
-
-
-def _trial(network: Network) -> str:
-    """Native code may do more with logits than each by itself: tried on three tokens, not believed."""
-    size, head = network.vocabulary, _head(network)
+    head = _head(network)
     if head is None:
         return "the unembedding is no plain linear map"
-    if size is None or size < 8 or not network.takes("input_ids"):
-        return "it could not be tried on this model"
-    ids = torch.arange(size // 3, size // 3 + min(3, network.longest or 3))[None]
-    some = torch.tensor([2, size // 5, size // 2, size - 2])
-    whole = forward(network, {"input_ids": ids}, once=True).output
-    try:
-        with few_logits(network, some):
-            found = forward(network, {"input_ids": ids}, once=True).output
-    except (RuntimeError, IndexError, ValueError, TypeError) as error:
-        return f"it was tried on this model: {type(error).__name__}"
-    if whole is None or found is None or whole.ndim != 3 or found.shape != (*whole.shape[:-1], len(some)):
-        return "it was tried on this model: its output has another shape"
-    wanted = whole[..., some.to(whole.device)]
-    tolerance = TOLERANCE if wanted.dtype in (torch.float32, torch.float64) else 0.05
-    same = bool((found - wanted).abs().max() <= tolerance * wanted.abs().max())
-    return "" if same else "it was tried on this model: the logits differ"
+    return _TRIED.of(network, lambda: _trial(network, head.out_features)) or None
+
+
+def _trial(network: Network, size: int) -> str:
+    """Native code may do more with logits than each by itself: tried on as many as are ever taken alone, not believed."""
+    some = torch.arange(2 % FEW, size - 1, FEW)
+    reason = "it could not be tried on this model"
+    for inputs in _inputs(network):
+        try:
+            whole = forward(network, inputs, once=True).output
+        except _FAILURES:
+            continue
+        try:
+            with few_logits(network, some):
+                found = forward(network, inputs, once=True).output
+        except _FAILURES as error:
+            return f"it was tried on this model: {type(error).__name__}"
+        if whole is None or found is None or whole.ndim != 3 or found.shape != (*whole.shape[:-1], len(some)):
+            return "it was tried on this model: its output has another shape"
+        wanted = whole[..., some.to(whole.device)]
+        tolerance = TOLERANCE if wanted.dtype in (torch.float32, torch.float64) else 0.05
+        same = bool((found - wanted).abs().max() <= tolerance * wanted.abs().max())
+        return "" if same else "it was tried on this model: the logits differ"
+    return reason
+
+
+def _inputs(network: Network) -> Iterator[Mapping[str, Any]]:
+    """Three tokens, and where a model takes more than tokens, what it was traced on."""
+    size = network.vocabulary or 0
+    if size >= 8 and network.takes("input_ids"):
+        yield {"input_ids": torch.arange(size // 3, size // 3 + min(3, network.longest or 3))[None]}
+    yield from network.examples

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from threading import Lock, RLock
+from threading import Lock, RLock, get_ident
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -67,6 +67,13 @@ _held: WeakKeyDictionary[nn.Module, _Held] = WeakKeyDictionary()
 _new_entry = Lock()
 
 
+def why_tapped(network: Network) -> str | None:
+    """Why passes of this thread must be whole and plain: it is within a context that has functions at sites."""
+    held = _held.get(network.native)
+    mine = held is not None and any(tapping.thread == get_ident() for tapping in list(held.active))
+    return "functions are put at sites of this model, and may look at whole prompts" if mine else None
+
+
 class Tapping:
     """Active actions on a network; use as a context manager."""
 
@@ -103,6 +110,7 @@ class Tapping:
         self.softmax_inside: dict[int, Wanted] = {}
         self.hooked: dict[int, HookedModule] = {}
         self.around: list[Tapping] = []
+        self.thread: int | None = None
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -113,6 +121,7 @@ class Tapping:
         self.around = held.active[::-1]
         if self.around:
             self.overrides = self.around[0].overrides  # what a context around this one has made of derived sites
+        self.thread = get_ident()
         held.active.append(self)
         self._exit.callback(held.active.remove, self)
         self._exit.callback(self._unhook)

@@ -40,8 +40,8 @@ class Reading(Protocol):
     def site(self, site: Site, places: Places | None) -> Float[Tensor, "batch pos ..."]:
         """A site's tensor at positions; with None the whole one, of a site without positions."""
 
-    def other(self, run: str, places: Places) -> Float[Tensor, "batch pos vocab"]:
-        """The logits of another run for these examples."""
+    def other(self, run: str, places: Callable[[Scope], Places]) -> Float[Tensor, "batch pos vocab"]:
+        """The logits of another run for these examples, at what are its own places."""
 
     def continued(self, answers: list[tuple[int, ...]]) -> Float[Tensor, " batch"]:
         """Summed log-probability of one token sequence for each example, teacher-forced, with this run's edits."""
@@ -92,20 +92,20 @@ def _reduce(values: Tensor, how: str, axis: int) -> Tensor:
     return values.mean(axis) if how == "mean" else values.sum(axis)
 
 
-def positions_of(metric: Metric, run: Measured, size: int) -> Places:
+def positions_of(metric: Metric, scope: Scope, size: int) -> Places:
     """Positions at which the metric is read, for each example; `loss` leaves out the last."""
-    found = [run.scope.positions(metric.pos, row, size) for row in run.scope.rows]
+    found = [scope.positions(metric.pos, row, size) for row in scope.rows]
     if metric.pos is None:
-        found = [[p for p in row if p < run.scope.prompt] for row in found]
+        found = [[p for p in row if p < scope.prompt] for row in found]
     if metric.kind == "loss":
-        found = [[p for p in row if p < run.scope.prompt - 1] for row in found]
+        found = [[p for p in row if p < scope.prompt - 1] for row in found]
     if len({len(row) for row in found}) > 1:
         raise ExperimentError(
             f"metric {metric.kind}: pos={metric.pos} selects different numbers of positions in different examples."
         )
     if not found[0]:
         raise ExperimentError(
-            f"metric {metric.kind}: pos={metric.pos} leaves no position to read in a prompt of {run.scope.prompt}."
+            f"metric {metric.kind}: pos={metric.pos} leaves no position to read in a prompt of {scope.prompt}."
         )
     return found
 
@@ -119,7 +119,7 @@ def take(tensor: Tensor, positions: Places) -> Tensor:
 def _at_site(metric: SiteMetric, run: Measured) -> Tensor:
     site = run.find(metric.site)
     length = run.reading.length(site)
-    value = run.reading.site(site, None if length is None else positions_of(metric, run, length))
+    value = run.reading.site(site, None if length is None else positions_of(metric, run.scope, length))
     heads = head_axis(site.axes)
     if metric.head is not None:
         if heads is None:
@@ -143,7 +143,7 @@ def _at_output(metric: Metric, run: Measured) -> Tensor:
         raise ExperimentError(
             f"metric {metric.kind} needs logits at positions, and this model returns none: measure at a site instead."
         )
-    positions = positions_of(metric, run, length)
+    positions = positions_of(metric, run.scope, length)
     if isinstance(metric, LogProb | Prob):
         return _probability(metric, run, positions)
     logits = run.reading.output(positions)
@@ -216,7 +216,13 @@ def _log_softmax(logits: Tensor) -> Tensor:
 
 
 def _kl(metric: KL | ReverseKL, run: Measured, logits: Tensor, positions: Places) -> Tensor:
-    here, there = _log_softmax(logits), _log_softmax(run.reading.other(metric.to, positions))
+    other = run.reading.other(metric.to, lambda there: positions_of(metric, there.beside(run.scope), there.tokens))
+    if other.shape[1] != logits.shape[1]:
+        raise ExperimentError(
+            f"metric {metric.kind}: pos={metric.pos} selects {logits.shape[1]} positions in its run, and {other.shape[1]} "
+            f"in {metric.to!r}."
+        )
+    here, there = _log_softmax(logits), _log_softmax(other)
     p, q = (there, here) if isinstance(metric, KL) else (here, there)
     return (p.exp() * (p - q)).sum(-1)
 

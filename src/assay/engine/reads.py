@@ -16,19 +16,19 @@ from assay.models.network import Network
 class Reads:
     """What passes have to compute of their output; None is all."""
 
-    positions: Callable[[str, Scope], Bool[Tensor, "batch pos"]] | None = None
-    """By run, for a pass of these examples."""
+    positions: Callable[[str, Callable[[str], Scope]], Bool[Tensor, "batch pos"]] | None = None
+    """By run, given the examples and positions of every run's pass."""
     tokens: Int[Tensor, " named"] | None = None
     """Ids in order."""
 
-    def at(self, run: str, scope: Scope) -> Bool[Tensor, "batch pos"] | None:
+    def at(self, run: str, scope: Callable[[str], Scope]) -> Bool[Tensor, "batch pos"] | None:
         """The positions that are read of a run's pass."""
         return None if self.positions is None else self.positions(run, scope)
 
-    def most(self, run: str, scope: Scope) -> int:
+    def most(self, run: str, scope: Callable[[str], Scope]) -> int:
         """The most of them in one prompt."""
         read = self.at(run, scope)
-        return scope.tokens if read is None else int(read.sum(1).max())
+        return scope(run).tokens if read is None else int(read.sum(1).max())
 
     def share(self, network: Network) -> float:
         """What part of the vocabulary has logits."""

@@ -124,7 +124,7 @@ class Runner:
         attached, (changes, rewires) = list(attach), self._bound(run.edits, scope)
         self.tally.passes += 1
         self.tally.plain(len(self.rows), scope.tokens)
-        read = self.reads.at(name, scope) if extra is None else None
+        read = self.reads.at(name, self.scope_of) if extra is None else None
         self.tally.logits(read, tokens=len(self.rows) * scope.tokens, share=self.reads.share(self.network))
         make = partial(self._pass, run, inputs, changes, rewires, keep, attached)
         return narrow(self.network, read, make, tokens=self.reads.tokens)
@@ -245,8 +245,8 @@ class _Whole:
         value, axis = self.kept.sites[site], position_axis(site.axes)
         return value[:, None] if places is None or axis is None else take(value.transpose(1, axis), places)
 
-    def other(self, run: str, places: Places) -> Tensor:
-        return take(self.runner.logits(run), places)
+    def other(self, run: str, places: Callable[[Scope], Places]) -> Tensor:
+        return take(self.runner.logits(run), places(self.runner.scope_of(run)))
 
 
 def _by_metric(grads: Sequence[GradCapture]) -> list[tuple[Metric, list[GradCapture]]]:

@@ -7,7 +7,7 @@ one for each number of positions that examples select, so that every part is a f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,6 +47,13 @@ class Scope:
         if step is not None:
             chosen = [p for p in chosen if self._in_step(p, step)]
         return [p - self.offset for p in chosen if self.offset <= p < end]
+
+    def beside(self, here: Scope) -> Scope:
+        """For places that another run of these examples, `here`, means in this one: names that it lacks are that run's."""
+        named = {name: [at[row] for row in here.rows] for name, at in here.named.items()}
+        named |= {name: [at[row] for row in self.rows] for name, at in self.named.items()}
+        rows = tuple(range(len(self.rows)))
+        return replace(self, rows=rows, named=named, examples=len(rows))
 
     def _in_step(self, position: int, step: object) -> bool:
         at = max(0, position - self.prompt + 1)

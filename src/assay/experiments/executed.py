@@ -1,9 +1,10 @@
-"""Which runs of an experiment are made."""
+"""Which runs of an experiment are made, and what is measured on them."""
 
 from __future__ import annotations
 
 from assay.experiments.captures import GradCapture
 from assay.experiments.experiment import Experiment
+from assay.experiments.metrics import Metric
 from assay.experiments.sourced_edits import Mean
 
 
@@ -18,3 +19,11 @@ def executed(experiment: Experiment) -> tuple[str, ...]:
             read |= {e.source_run for e in run.edits if not isinstance(e, Mean)}
             read |= {c.of.other_run for c in run.captures if isinstance(c, GradCapture)}
     return tuple(name for name in order if name in read)
+
+
+def measured(experiment: Experiment) -> list[tuple[Metric, str]]:
+    """Every metric that is computed, with the run that it reads: those of the experiment, and of captured gradients."""
+    found: list[tuple[Metric, str]] = [(metric, metric.run or experiment.main) for metric in experiment.metrics]
+    for name in executed(experiment):
+        found += [(c.of, name) for c in experiment.run(name).captures if isinstance(c, GradCapture)]
+    return found

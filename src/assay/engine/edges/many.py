@@ -131,7 +131,7 @@ class ManyCircuits:
         scope, many.reads = many.scope(self.prepared.run), self.reads
         many.tally.passes += 1
         many.tally.plain(len(many.rows), scope.tokens)
-        read = many.reads.at("main", scope)
+        read = many.reads.at("main", many.scope_of)
         many.tally.logits(read, tokens=len(many.rows) * scope.tokens, share=many.reads.share(many.network))
         return narrow(many.network, read, make, tokens=many.reads.tokens)
 
@@ -142,9 +142,8 @@ class ManyCircuits:
 
     def room(self, runner: Runner, memory: str | float | None) -> int:
         """Rows in one pass: the residual changes of all senders, a few copies of a layer's inputs, and the logits."""
-        network, scope = runner.network, runner.scope(self.prepared.run)
-        tokens = scope.tokens
-        read = self.reads.most("main", scope)
+        network, tokens = runner.network, runner.scope(self.prepared.run).tokens
+        read = self.reads.most("main", runner.scope_of)
         site = network.site("L0.resid_pre")
         width, most = site.sizes["d_model"], max(self._at_once.values())
         numbers = tokens * width * (len(self.senders) + 6 * most) + 4 * read * self.reads.share(network) * (

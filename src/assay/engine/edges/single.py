@@ -23,7 +23,7 @@ from assay.core.progress import report
 from assay.engine.edges.expanded import group_size, parting, widened
 from assay.engine.edges.many import ManyCircuits
 from assay.engine.edges.slopes import Slopes
-from assay.engine.hooks import Action, Change
+from assay.engine.hooks import Action, Change, why_tapped
 from assay.engine.passes import Kept
 from assay.engine.prepared import per_example, picked
 from assay.engine.reads import Reads
@@ -41,10 +41,13 @@ Edge = tuple[int, int]
 
 def why_whole(made: ManyCircuits) -> str | None:
     """Why single edges can't be cut so in this model, and whole passes are needed; None where they can."""
-    chain = made.prepared.network.structure.main_chain
+    network = made.prepared.network
+    chain = network.structure.main_chain
+    if (why := why_tapped(network)) is not None:
+        return why
     if chain is None or chain.broken:
         return "this model has no stack of blocks that hand on a residual stream" if chain is None else chain.broken
-    return proven(made.prepared.network, False).refused
+    return proven(network, False).refused
 
 
 def cut_each(

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
 
 from assay.core.errors import AssayError
 from assay.engine.generate import Sampling
@@ -25,9 +23,11 @@ from assay.engine.generation.joining import RowAxes, recording, row_axes
 from assay.engine.generation.passes import UnsuitedError, Work
 from assay.engine.generation.prompts import PARTS
 from assay.engine.generation.row_edits import placed
+from assay.engine.hooks import why_tapped
 from assay.engine.passes import forward
 from assay.engine.prepare import prompts_of
 from assay.engine.runner import Runner
+from assay.engine.tried import Tried
 from assay.experiments.experiment import Experiment
 from assay.experiments.given_edits import Scale
 from assay.experiments.inputs import Tokens
@@ -57,14 +57,14 @@ class Layout:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-_layouts: WeakKeyDictionary[nn.Module, Layout] = WeakKeyDictionary()
+_LAYOUTS = Tried[Layout]()
 
 
 def layout_of(network: Network) -> Layout:
     """What holds for this model."""
-    if network.native not in _layouts:
-        _layouts[network.native] = _tried(network)
-    return _layouts[network.native]
+    if (why := why_tapped(network)) is not None:
+        return Layout(refused={ROWS: why})
+    return _LAYOUTS.of(network, lambda: _tried(network))
 
 
 def _tried(network: Network) -> Layout:

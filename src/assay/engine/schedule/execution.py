@@ -13,7 +13,6 @@ from assay.core.errors import ExperimentError
 from assay.core.provenance import Cost, Estimate
 from assay.engine import naive
 from assay.engine.memory import ran_out
-from assay.engine.reads import Reads
 from assay.engine.rows import own_rows
 from assay.engine.run_result import captured
 from assay.engine.runner import Runner
@@ -84,9 +83,8 @@ class Execution:
             yield len(group.finished)
         if group.complete:
             return
-        reads = Reads(tokens=plan.tokens)
         runner = Runner(
-            plan.network, plan.experiment, plan.prompts, rows, self.means, plan.kept, self.tally, reads=reads
+            plan.network, plan.experiment, plan.prompts, rows, self.means, plan.kept, self.tally, reads=plan.reads
         )
         bases = self._bases(runner)
         for name in plan.fixed:

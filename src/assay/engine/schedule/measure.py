@@ -11,9 +11,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from weakref import WeakKeyDictionary
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from assay.core.errors import ExperimentError, nearest
 from assay.core.progress import listening, report
@@ -21,6 +20,7 @@ from assay.core.result import Result
 from assay.engine import naive
 from assay.engine.costs import Costs
 from assay.engine.few_logits import named_tokens
+from assay.engine.hooks import why_tapped
 from assay.engine.memory import Peak, budget
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.reads import Reads
@@ -36,6 +36,7 @@ from assay.engine.schedule.unembedding import reader, why_all
 from assay.engine.store.journal import Journal
 from assay.engine.store.through import AnyStore, through
 from assay.engine.table import Table
+from assay.engine.tried import Tried
 from assay.experiments.expand import Variant, axes, expand
 from assay.experiments.experiment import Experiment
 from assay.experiments.network_facts import NetworkFacts
@@ -112,7 +113,7 @@ def _made(network: Network, experiment: Experiment, asked: Asked, journal: Journ
 
 def reads(network: Network, experiment: Experiment, *, without: Collection[str] = ()) -> Reads:
     """What is computed of the output of runs without a sweep."""
-    if why_all(network, experiment) is not None:
+    if (why_tapped(network) or why_all(network, experiment)) is not None:
         return Reads()
     positions, tokens = None, "vocab" not in without and named_tokens(network, experiment)
     if "unembed" not in without:
@@ -124,6 +125,8 @@ def reads(network: Network, experiment: Experiment, *, without: Collection[str] 
 
 def prepare(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], asked: Asked) -> Plan | str:
     """The plan of an experiment that was checked, or why there is none."""
+    if (why := why_tapped(network)) is not None:
+        return why
     case = _Case.of(network, experiment, prompts, rewrite="head_out" not in asked.without)
     fit = fitness(network, experiment, case.filled)
     if fit.refused is not None:
@@ -152,15 +155,12 @@ def _plan(case: _Case, fit: Fitness, layout: Proof, asked: Asked) -> Plan:
     )
 
 
-_PROOFS: WeakKeyDictionary[nn.Module, dict[bool, Proof]] = WeakKeyDictionary()
+_PROOFS = Tried[Proof]()
 
 
 def proven(network: Network, flat: bool) -> Proof:
     """In which layout the schedule holds on this model, tried when first asked for; `flat`: rows of positions are allowed."""
-    known = _PROOFS.setdefault(network.native, {})
-    if flat not in known:
-        known[flat] = proof(network, _naively, _tried, try_flat=flat)
-    return known[flat]
+    return _PROOFS.of(network, lambda: proof(network, _naively, _tried, try_flat=flat), about=flat)
 
 
 def _naively(network: Network, experiment: Experiment) -> Result:

@@ -20,7 +20,7 @@ from assay.engine.schedule.fitness import Fitness
 from assay.engine.schedule.joint import joined
 from assay.engine.schedule.outline import PassPlan, chunks, room, unchanged_pass, variant_pass
 from assay.engine.schedule.proof import Proof
-from assay.engine.schedule.unembedding import positions_read, why_everywhere
+from assay.engine.schedule.unembedding import positions_read, reader, why_all, why_everywhere
 from assay.experiments.captures import GradCapture
 from assay.experiments.expand import Variant
 from assay.experiments.experiment import Experiment
@@ -61,14 +61,24 @@ class Plan:
         found = self._tokens()
         self.tokens = found if isinstance(found, Tensor) else None
         self.why_all_tokens = found if isinstance(found, str) else None
+        self.whole_costs = self.costs
+        """With all logits, as passes for means have."""
         self.costs = replace(self.costs, share=Reads(tokens=self.tokens).share(self.network))
+        self.reads = Reads(reader(self.experiment) if self.why_whole_edited() is None else None, self.tokens)
+        """What is read of runs that do not vary, but have edits."""
 
     def _tokens(self) -> Tensor | str:
         """The tokens whose logits are read, or why all are computed."""
         if "vocab" in self.without:
             return "switched off"
-        every = {"kept": {*self.touched(), *(site for sites in self.base_keep().values() for site in sites)}}
-        return why_everywhere(self.experiment, every) or named_tokens(self.network, self.experiment)
+        unchanged = {*self.touched(), *(site for sites in self.base_keep().values() for site in sites)}
+        why = why_everywhere(self.experiment, unchanged) or self._why_all_of_fixed()
+        return why or named_tokens(self.network, self.experiment)
+
+    def _why_all_of_fixed(self) -> str | None:
+        """Why the whole output of runs that do not vary is computed; None when it need not be."""
+        kept = {site for name in self.fixed for site in self.kept.get(name, ())}
+        return why_everywhere(self.experiment, kept) or why_all(self.network, self.experiment, self.fixed)
 
     def _placed(self, run: Run, name: str) -> list[Placed]:
         placed: list[Placed] = [(edit, site) for edit in run.edits for site in self.network.sites_named(edit.site)]
@@ -132,18 +142,27 @@ class Plan:
         if "unembed" in self.without or self.why_everywhere() is not None:
             return None
         runs = (*self.varying, *self.plain())
-        return positions_read(self.experiment, runs, lambda name: runner.scope(self.experiment.run(name)))
+        return positions_read(self.experiment, runs, runner.scope_of)
 
     def why_everywhere(self) -> str | None:
         """Why unchanged passes are unembedded at all positions; None when they need not be."""
         if not self.layout.flat or self.layout.padded:
             return "rows were not seen to be unembedded one by one in this model"
-        return why_everywhere(self.experiment, self.base_keep())
+        return why_everywhere(self.experiment, {site for sites in self.base_keep().values() for site in sites})
+
+    def why_whole_edited(self) -> str | None:
+        """Why runs that do not vary, but have edits, are unembedded at all positions; None when they need not be."""
+        if "unembed" in self.without:
+            return "switched off"
+        if not self.layout.flat or self.layout.padded:
+            return "rows were not seen to be unembedded one by one in this model"
+        return self._why_all_of_fixed()
 
     def fixed_pass(self, name: str, runner: Runner) -> PassPlan:
         """The pass of a run that does not vary, but has edits."""
-        scope = runner.scope(self.experiment.run(name))
-        return unchanged_pass(name, len(scope.rows), scope.tokens, self.costs)
+        scope, read = runner.scope(self.experiment.run(name)), self.reads.at(name, runner.scope_of)
+        unembedded = None if read is None else int(read.sum())
+        return unchanged_pass(name, len(scope.rows), scope.tokens, self.costs, read=unembedded)
 
     def planned(
         self,

@@ -32,6 +32,10 @@ in float32 stays near 1e-6 in these few layers, in bfloat16 models near 1e-2, so
 LAYOUTS = ((True, False), (True, True), (False, False), (False, True))
 """(flat rows, output padded to whole sequences), the best first."""
 
+_FAILURES = (
+    RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError, AssertionError, AssayError,
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -56,7 +60,10 @@ def proof(
         return Proof(
             refused="this model takes no token ids, or fewer than five, so the schedule could not be tried on it"
         )
-    expected = naive(network, experiment)
+    try:
+        expected = naive(network, experiment)
+    except _FAILURES as error:
+        return Proof(refused=f"it could not be tried on this model: {_said(error)}")
     reason, why_whole = "", None
     for flat, padded in LAYOUTS:
         if flat and not try_flat:
@@ -64,17 +71,8 @@ def proof(
         candidate = Proof(flat, padded, why_whole=None if flat else why_whole)
         try:
             found, whole = scheduled(network, experiment, candidate)
-        except (
-            RuntimeError,
-            ValueError,
-            TypeError,
-            IndexError,
-            AttributeError,
-            KeyError,
-            AssertionError,
-            AssayError,
-        ) as error:
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0][:80] if str(error) else ''}"
+        except _FAILURES as error:
+            reason = _said(error)
         else:
             if _agree(expected, found, network):
                 return candidate if not flat or whole is None else replace(candidate, why_whole=whole)
@@ -84,13 +82,18 @@ def proof(
     return Proof(refused=f"it was tried on this architecture: {reason}")
 
 
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:80] if str(error) else ''}"
+
+
 def _experiment(network: Network) -> Experiment | None:
-    size = network.vocabulary
+    size, chain = network.vocabulary, network.structure.main_chain
+    stack = None if chain is None else chain.stack
     layers = sorted(
         {
             s.name.layer
             for s in network.structure.sites.values()
-            if s.name.name == "resid_pre" and s.name.layer is not None
+            if s.name.name == "resid_pre" and s.name.layer is not None and s.name.stack == stack
         }
     )
     length = min(7, network.longest or 7)
@@ -100,7 +103,6 @@ def _experiment(network: Network) -> Experiment | None:
     clean = torch.randint(size // 2, size, (2, length), generator=draw)
     corrupt = clean.clone()
     corrupt[:, 2] = torch.randint(0, size // 2, (2,), generator=draw)
-    stack = next(s.name.stack for s in network.structure.sites.values() if s.name.name == "resid_pre")
     chosen = sorted({layers[0], layers[len(layers) // 2], layers[-1]})
     site = str(SiteName("resid_pre", stack=stack))
     runs = {"main": Run(input="clean", edits=(Patch(site=site, source="corrupt"), Scale(site=site, factor=1.5, pos=3)))}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -53,9 +54,11 @@ class RowReading:
             raise ExperimentError(f"{site} has no positions to read.")
         return self.values.at(site, places)
 
-    def other(self, run: str, places: Places) -> Tensor:
+    def other(self, run: str, places: Callable[[Scope], Places]) -> Tensor:
         """The logits of a run that is the same for all variants."""
-        return take(self.runner.logits(run)[self._examples], places)
+        there = self.runner.scope_of(run)
+        rows = tuple(there.rows[example] for example in self._examples)
+        return take(self.runner.logits(run)[self._examples], places(replace(there, rows=rows)))
 
     def continued(self, answers: list[tuple[int, ...]]) -> Tensor:
         """Never asked for: such metrics are left to the naive engine."""
@@ -90,7 +93,7 @@ def wanted_rows(metrics: list[Metric], values: Values, runner: Runner, run: Run)
     for metric in metrics:
         if isinstance(metric, SiteMetric) or length is None:
             continue
-        places = positions_of(metric, _measured(values, runner, run), length)
+        places = positions_of(metric, _measured(values, runner, run).scope, length)
         for sequence, positions in enumerate(places):
             first = values.rows.sequences.first[sequence]
             found.update({(sequence, p): None for p in positions if p >= first})

@@ -5,17 +5,17 @@ The unembedding of a small model costs as much as several blocks; of an unchange
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from assay.engine.select import Scope
-from assay.experiments.captures import GradCapture
 from assay.experiments.edge_edits import Edges
-from assay.experiments.executed import executed
+from assay.experiments.executed import executed, measured
 from assay.experiments.experiment import Experiment
+from assay.experiments.metrics import Metric
 from assay.experiments.site_metrics import SiteMetric
 from assay.experiments.sourced_edits import Patch
 from assay.models.network import Network
@@ -37,61 +37,60 @@ def positions_read(
     """
     found: dict[str, Tensor] = {}
     for name in unchanged:
-        here = scope(name)
-        found.setdefault(experiment.run(name).input, torch.zeros(len(here.rows), here.tokens, dtype=torch.bool))
-    for metric in experiment.metrics:
-        if isinstance(metric, SiteMetric):
-            continue
-        name = metric.run or experiment.main
-        here = scope(name)
-        chosen = [here.positions(metric.pos, row, here.tokens) for row in here.rows]
-        for run in (run for run in unchanged if run in (name, metric.other_run)):
-            read = found[experiment.run(run).input]
-            for row, positions in enumerate(chosen):
-                read[row, positions] = True
+        given, here = experiment.run(name).input, _read(_of_output(experiment), name, scope)
+        found[given] = found[given] | here if given in found else here
     for read in found.values():
-        read[0, -1] |= not read.any()  # not every model's last norm takes no rows at all
+        _at_least_one(read)
     return found
 
 
-def reader(experiment: Experiment) -> Callable[[str, Scope], Bool[Tensor, "batch pos"]]:
-    """For an experiment without a sweep: the positions of a run's pass whose logits metrics and gradients of metrics read."""
-    read = [(metric, metric.run or experiment.main) for metric in experiment.metrics]
-    for name in executed(experiment):
-        read += [(c.of, name) for c in experiment.run(name).captures if isinstance(c, GradCapture)]
-    read = [(metric, name) for metric, name in read if not isinstance(metric, SiteMetric)]
-
-    def of(run: str, scope: Scope) -> Tensor:
-        found = torch.zeros(len(scope.rows), scope.tokens, dtype=torch.bool)
-        for metric in (metric for metric, name in read if run in (name, metric.other_run)):
-            for row, each in enumerate(scope.rows):
-                found[row, scope.positions(metric.pos, each, scope.tokens)] = True
-        found[0, -1] |= not found.any()  # not every model's last norm takes no rows at all
-        return found
-
-    return of
+def reader(experiment: Experiment) -> Callable[[str, Callable[[str], Scope]], Bool[Tensor, "batch pos"]]:
+    """The positions of a run's pass whose logits metrics and gradients of metrics read."""
+    read = _of_output(experiment)
+    return lambda run, scope: _at_least_one(_read(read, run, scope))
 
 
-def why_all(network: Network, experiment: Experiment) -> str | None:
-    """Why all positions of an experiment's runs without a sweep must be unembedded; None when they need not be."""
-    runs = [experiment.run(name) for name in executed(experiment)]
-    edits = [edit for run in runs for edit in run.edits]
+def _of_output(experiment: Experiment) -> list[tuple[Metric, str]]:
+    return [(metric, name) for metric, name in measured(experiment) if not isinstance(metric, SiteMetric)]
+
+
+def _read(
+    metrics: Iterable[tuple[Metric, str]], run: str, scope: Callable[[str], Scope]
+) -> Bool[Tensor, "batch pos"]:
+    """Where these metrics read a run's pass; one that compares another run with it reads it at its own positions."""
+    here = scope(run)
+    found = torch.zeros(len(here.rows), here.tokens, dtype=torch.bool)
+    for metric, name in metrics:
+        for its in ([here] if run == name else []) + ([here.beside(scope(name))] if run == metric.other_run else []):
+            for row, each in enumerate(its.rows):
+                found[row, its.positions(metric.pos, each, its.tokens)] = True
+    return found
+
+
+def _at_least_one(read: Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch pos"]:
+    """Not every model's last norm takes no rows at all."""
+    read[0, -1] |= not read.any()
+    return read
+
+
+def why_all(network: Network, experiment: Experiment, runs: Iterable[str] | None = None) -> str | None:
+    """Why all positions of runs that do not vary must be unembedded; None when they need not be. `runs`: not all of them."""
+    these = [experiment.run(name) for name in (executed(experiment) if runs is None else runs)]
+    edits = [edit for run in these for edit in run.edits]
     if any(isinstance(edit, Edges) for edit in edits):
         return "edges may end in the logits"
     sources = [edit.source_site for edit in edits if isinstance(edit, Patch) and edit.source_site]
-    touched = [*sources, *(each.site for each in edits), *(each.site for run in runs for each in run.captures)]
-    asked = [metric for run in runs for c in run.captures if isinstance(c, GradCapture) for metric in [c.of]]
-    touched += [metric.site for metric in (*experiment.metrics, *asked) if isinstance(metric, SiteMetric)]
-    sites = {"all": [site for name in touched for site in network.sites_named(name)]}
-    return why_everywhere(experiment.model_copy(update={"metrics": (*experiment.metrics, *asked)}), sites)
+    touched = [*sources, *(each.site for each in edits), *(each.site for run in these for each in run.captures)]
+    touched += [metric.site for metric, _ in measured(experiment) if isinstance(metric, SiteMetric)]
+    return why_everywhere(experiment, [site for name in touched for site in network.sites_named(name)])
 
 
-def why_everywhere(experiment: Experiment, sites: Mapping[str, Iterable[Site]]) -> str | None:
-    """Why all positions must be unembedded: a site after the blocks is kept, or a metric reads in a way of its own."""
-    after = (s for found in sites.values() for s in found if s.layer is None and s.name.name not in BEFORE)
+def why_everywhere(experiment: Experiment, sites: Iterable[Site]) -> str | None:
+    """Why all positions must be unembedded: a site after the blocks is used, or a metric reads in a way of its own."""
+    after = (site for site in sites if site.layer is None and site.name.name not in BEFORE)
     site = next(after, None)
     if site is not None:
         return f"{site} is used, which comes after the blocks"
-    others = (m.kind for m in experiment.metrics if not isinstance(m, SiteMetric) and m.kind not in READS)
+    others = (m.kind for m, _ in measured(experiment) if not isinstance(m, SiteMetric) and m.kind not in READS)
     kind = next(others, None)
     return None if kind is None else f"the metric {kind} may read the output anywhere"
