@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from assay.circuits.graph import Graph
 from assay.circuits.layers import Grouped, layers_of, why_whole
 from assay.core.errors import DataError, SiteError
+from assay.engine.edges.mixers import Mixer, find_mixers
 from assay.engine.edges.wiring import wiring
 from assay.engine.model import Model, load
 from assay.experiments import edit
@@ -160,3 +161,15 @@ def test_a_mixer_that_reads_another_layers_input_is_none() -> None:
     model = load(native)
     with pytest.raises(SiteError, match="reads something else than the stream through one norm"):
         Graph.of(model, grouped="whole")
+
+
+@pytest.mark.parametrize(("name", "shared"), [("phi", True), ("gpt_neox", False)])
+def test_a_norm_that_the_mlp_reads_too_is_no_mixers_own(
+    name: str, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attention and MLP side by side, with one norm or one each, as if attention's own input were not known."""
+    model, _ = built(name)
+    monkeypatch.setattr("assay.engine.edges.mixers._entry", lambda network, layer: None)
+    found = find_mixers(model.network, model.n_layers)
+    assert all(isinstance(mixer, Mixer) != shared for mixer in found.values())
+    assert not shared or found[0] == "the norm that it reads the stream through is the MLP's too"
