@@ -71,7 +71,7 @@ def test_no_number_of_the_run_is_typed_in_the_verdicts(lab: Lab, tmp_path: Path)
     run_study(lab.study, tmp_path, sources=lab.sources)
     folder = write_report(tmp_path, form="latex")
     table = (folder / "tables" / "verdicts.tex").read_text()
-    assert r"\numLarge & \numLargeN & \numLargeVerdict" in table
+    assert r"\numLarge & \numLargeN & \numLargeP & \numLargeVerdict" in table
     body = "\n".join(line for line in table.splitlines() if r"\num" in line)
     assert not re.search(r"\d", re.sub(r"p\{[^}]*\}", "", body))
     assert {path.name for path in folder.iterdir()} == {"main.tex", "macros.tex", "references.bib", "tables", "figures"}

@@ -61,7 +61,7 @@ def test_the_figure_has_a_row_for_each_choice(shown: Shown) -> None:
 def test_markdown_has_a_row_in_both_tables(shown: Shown) -> None:
     text = markdown(shown).replace("\\", "")
     number = shown.hypotheses[0].judged.otherwise[0].number.text
-    assert re.search(r"^\| – under the choices smaller_part \| \| [-\d.]+ \[.*\] \| refuted \|$", text, re.MULTILINE)
+    assert re.search(r"^\| – under the choices smaller_part \| \| [-\d.]+ \[.*\] \| \| refuted \|$", text, re.MULTILINE)
     assert f"| under the choices smaller_part | {number}: refuted |" in text
 
 

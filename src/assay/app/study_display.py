@@ -107,11 +107,11 @@ def show_findings(findings: tuple[Finding, ...], path: Path) -> None:
 
 def _table(judgements: tuple[Judgement, ...]) -> Table:
     """A row for each hypothesis, and below it one for each number that stands beside it."""
-    table = Table("hypothesis", "predicted", "found", "", box=None, padding=(0, 2, 0, 0))
+    table = Table("hypothesis", "predicted", "found", "", "corrected p", box=None, padding=(0, 2, 0, 0))
     for each in judgements:
         name = each.id + (" (added later)" if each.exploratory else "")
         verdict = Text(each.outcome, style=STYLES[each.outcome])
-        table.add_row(name, each.prediction, Text(_short(each.number.text)), verdict)
+        table.add_row(name, each.prediction, Text(_short(each.number.text)), verdict, each.p_text.removeprefix("p "))
         for other in each.baselines:
             table.add_row(Text(f"  {other.name}", style="dim"), "", Text(_short(other.number.text), style="dim"), "")
         for choice in each.otherwise:

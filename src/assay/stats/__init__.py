@@ -2,7 +2,7 @@
 
 from assay.stats.agreement import cohen_kappa, krippendorff_alpha
 from assay.stats.bayes import BayesFactor, binomial_bayes, jzs
-from assay.stats.bootstrap import Units, bootstrap, bootstrap_difference, bootstrap_statistic
+from assay.stats.bootstrap import Resampled, Units, bootstrap, bootstrap_difference, bootstrap_statistic
 from assay.stats.correction import benjamini_hochberg, bonferroni_level, holm
 from assay.stats.effect_size import cliffs_delta, cohen_d, hedges_g, odds_ratio, paired_dz
 from assay.stats.equivalence import Equivalence, tost, tost_bootstrap
@@ -26,6 +26,7 @@ __all__ = [
     "SeedEffect",
     "read_value",
     "Units",
+    "Resampled",
     "bootstrap",
     "bootstrap_difference",
     "bootstrap_statistic",

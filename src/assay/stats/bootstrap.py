@@ -99,12 +99,74 @@ def bootstrap_statistic(
     seed: int = 0,
 ) -> Estimate:
     """A statistic of example indices, one array of indices for each group; groups are drawn independently."""
-    members = [group.members() for group in groups]
-    value = statistic(*(np.arange(group.n) for group in groups))
-    low, high, how = _interval(statistic, members, kind, level, resamples, seed)
-    clusters = min((len(m) for m, g in zip(members, groups, strict=True) if g.clusters is not None), default=None)
-    name = f"{how} bootstrap, {resamples} resamples" + (", clustered" if clusters is not None else "")
-    return Estimate(value, low, high, min(group.n for group in groups), name, level, clusters)
+    return Resampled(statistic, groups, resamples=resamples, seed=seed).estimate(level, kind=kind)
+
+
+class Resampled:
+    """A statistic and its resamples, drawn once: intervals at any level come from them.
+
+    Cost: `resamples` evaluations of the statistic here, and one for each unit for every BCa interval.
+    """
+
+    def __init__(
+        self, statistic: Callable[..., float], groups: Sequence[Units], *, resamples: int = 2000, seed: int = 0
+    ) -> None:
+        self._statistic, self._members = statistic, [group.members() for group in groups]
+        self._alone = [np.concatenate(units) if all(len(u) == 1 for u in units) else None for units in self._members]
+        sizes = [len(units) for units in self._members]
+        self._least = min((size for size in sizes if size > 1), default=1)
+        self._data = [np.arange(size) for size in sizes]
+        self.value = statistic(*(np.arange(group.n) for group in groups))
+        self.n = min(group.n for group in groups)
+        self.resamples = resamples
+        clustered = [size for size, group in zip(sizes, groups, strict=True) if group.clusters is not None]
+        self._clusters = min(clustered, default=None)
+        self._drawn = None if self._least == 1 else self._scipy(0.95, "percentile", n_resamples=resamples, rng=seed)
+
+    def estimate(self, level: float = 0.95, *, kind: Kind = "bca") -> Estimate:
+        """The statistic with its interval at a level."""
+        low, high, how = self._interval(level, kind)
+        name = f"{how} bootstrap, {self.resamples} resamples" + (", clustered" if self._clusters is not None else "")
+        return Estimate(self.value, low, high, self.n, name, level, self._clusters)
+
+    def _interval(self, level: float, kind: Kind) -> tuple[float, float, str]:
+        if self._drawn is None:
+            return float("-inf"), float("inf"), "undefined (one unit)"
+        wide, again = expanded(level, self._least), {"n_resamples": 0, "bootstrap_result": self._drawn}
+        plain = self._scipy(wide, "percentile", **again).confidence_interval
+        low, high = float(plain.low), float(plain.high)
+        if np.ptp(self._drawn.bootstrap_distribution) == 0:
+            return low, high, "constant"
+        if kind == "percentile":
+            return low, high, "percentile"
+        better = self._scipy(wide, "BCa", **again).confidence_interval
+        if not np.isfinite([better.low, better.high]).all():
+            return low, high, "percentile (BCa undefined)"
+        return float(better.low), float(better.high), "BCa"
+
+    def _scipy(self, level: float, how: str, **options: Any) -> Any:
+        if "rng" in options:
+            options["rng"] = np.random.default_rng(options["rng"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scipy's DegenerateDataWarning, and divisions inside BCa: handled above
+            return stats.bootstrap(
+                self._data,
+                self._of_units,
+                method=how,
+                confidence_level=level,
+                vectorized=False,
+                paired=False,
+                **options,
+            )
+
+    def _of_units(self, *drawn: Indices) -> float:
+        return self._statistic(*(self._examples(group, chosen) for group, chosen in enumerate(drawn)))
+
+    def _examples(self, group: int, chosen: Indices) -> Indices:
+        each = self._alone[group]
+        units = self._members[group]
+        found: Indices = np.concatenate([units[i] for i in chosen.tolist()]) if each is None else each[chosen]
+        return found
 
 
 def draw_counts(units: Units, *, resamples: int, seed: int = 0) -> Int[np.ndarray, "resample example"]:
@@ -119,48 +181,6 @@ def draw_counts(units: Units, *, resamples: int, seed: int = 0) -> Int[np.ndarra
     for unit, examples in enumerate(members):
         counts[:, examples] = drawn[:, unit, None]
     return counts
-
-
-def _interval(
-    statistic: Callable[..., float],
-    members: list[list[Indices]],
-    kind: Kind,
-    level: float,
-    resamples: int,
-    seed: int,
-) -> tuple[float, float, str]:
-    alone = [np.concatenate(units) if all(len(unit) == 1 for unit in units) else None for units in members]
-
-    def examples(group: int, chosen: Indices) -> Indices:
-        each = alone[group]
-        return each[chosen] if each is not None else np.concatenate([members[group][i] for i in chosen.tolist()])
-
-    def of_units(*drawn: Indices) -> float:
-        return statistic(*(examples(group, chosen) for group, chosen in enumerate(drawn)))
-
-    if all(len(units) == 1 for units in members):
-        return float("-inf"), float("inf"), "undefined (one unit)"
-    data = [np.arange(len(units)) for units in members]
-    options = {
-        "confidence_level": expanded(level, min(len(units) for units in members if len(units) > 1)),
-        "n_resamples": resamples,
-        "vectorized": False,
-        "paired": False,
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy's DegenerateDataWarning, and divisions inside BCa: handled below
-        drawn = stats.bootstrap(data, of_units, method="percentile", rng=np.random.default_rng(seed), **options)
-        low, high = (float(end) for end in drawn.confidence_interval)
-        if np.ptp(drawn.bootstrap_distribution) == 0:
-            return low, high, "constant"
-        if kind == "percentile":
-            return low, high, "percentile"
-        options["n_resamples"] = 0
-        better = stats.bootstrap(data, of_units, method="BCa", bootstrap_result=drawn, **options)
-    ends = tuple(float(end) for end in better.confidence_interval)
-    if not np.isfinite(ends).all():
-        return low, high, "percentile (BCa undefined)"
-    return ends[0], ends[1], "BCa"
 
 
 def expanded(level: float, units: int) -> float:

@@ -106,6 +106,10 @@ class Judgement(Record):
     """supported, refuted or inconclusive."""
     number: Number
     """What was found."""
+    p: float | None = None
+    """The corrected p: the smallest error of all verdicts at which this one is decided. None: it has no interval."""
+    p_text: str = ""
+    """The same in words; with ≤ where the resamples don't tell smaller ones apart."""
     baselines: tuple[NamedNumber, ...]
     """What it is compared with."""
     exploratory: bool
@@ -197,6 +201,8 @@ def _judgement(verdict: Verdict, plan: Plan, otherwise: Mapping[str, Sequence[Ve
         smallest_effect=asked.smallest_effect,
         outcome=verdict.outcome,
         number=Number.of(verdict.estimate),
+        p=None if verdict.chance is None else verdict.chance.p,
+        p_text="" if verdict.chance is None else str(verdict.chance),
         baselines=tuple(NamedNumber(name=name, number=Number.of(each)) for name, each in verdict.baselines),
         exploratory=plan.is_exploratory(asked.id),
         otherwise=tuple(

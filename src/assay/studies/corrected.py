@@ -11,17 +11,22 @@ interval at that level says so: no verdict ever contradicts the interval beside 
                           and the decided intervals have a false coverage rate of at most α.
     none                  a = α. Each interval holds alone.
 
-This is Holm's and Benjamini and Hochberg's procedure with p the smallest a at which the interval decides; it needs no p.
+This is Holm's and Benjamini and Hochberg's procedure with p the smallest a at which the interval decides (`chance.py`), given
+with each verdict and corrected in the same way.
 Two-sided intervals are used for one-sided predictions, so the errors are in truth about half of what is stated.
 Sources: Holm 1979, jstor.org/stable/4615733; Benjamini & Hochberg 1995, jstor.org/stable/2346101; Benjamini & Yekutieli
-2005, doi:10.1198/016214504000001907 (intervals of what was selected). Cost: at most m + 1 times that of one verdict each.
+2005, doi:10.1198/016214504000001907 (intervals of what was selected). Cost: the resamples of every number, once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from assay.studies.evaluate import Verdict, judge
+import numpy as np
+
+from assay.studies.chance import Chance, chance, corrected
+from assay.studies.evaluate import Measured, Verdict, measured
 from assay.studies.pick import StepData
 from assay.studies.schema import Analysis, Hypothesis
 
@@ -32,18 +37,29 @@ Decided = Callable[[float], int]
 def judge_all(
     hypotheses: Sequence[Hypothesis], results: Mapping[str, StepData], analysis: Analysis
 ) -> tuple[Verdict, ...]:
-    """A verdict on each hypothesis, at the level that the correction leaves."""
+    """A verdict on each hypothesis, at the level that the correction leaves, with its corrected p."""
+    numbers = [measured(each, results, analysis) for each in hypotheses]
     known: dict[float, tuple[Verdict, ...]] = {}
 
     def at(error: float) -> tuple[Verdict, ...]:
         if error not in known:
-            known[error] = tuple(judge(each, results, analysis, level=1 - error) for each in hypotheses)
+            known[error] = tuple(each.at(1 - error) for each in numbers)
         return known[error]
 
     def decided(error: float) -> int:
         return sum(each.outcome != "inconclusive" for each in at(error))
 
-    return at(error_of(analysis, len(hypotheses), decided))
+    error = error_of(analysis, len(hypotheses), decided)
+    plain = [_chance(each, error, 1 / analysis.resamples) for each in numbers]
+    return tuple(replace(verdict, chance=p) for verdict, p in zip(at(error), corrected(plain, analysis), strict=True))
+
+
+def _chance(numbers: Measured, error: float, finest: float) -> Chance | None:
+    """The p of one hypothesis; None where its number has no interval."""
+    found = numbers.found(1 - error)
+    if found.method.startswith("exact") or np.isnan(found.value):
+        return None
+    return chance(numbers.decided, known=error, finest=finest)
 
 
 def what_holds(analysis: Analysis, questions: int) -> str:

@@ -14,14 +14,16 @@ from typing import Any, Literal
 import numpy as np
 
 from assay.core.errors import StudyError
-from assay.stats import Estimate, Units, bootstrap_statistic
+from assay.stats import Estimate, Resampled, Units
 from assay.stats.proportion import wilson_of
+from assay.studies.chance import Chance
 from assay.studies.pick import Picked, StepData, pick
 from assay.studies.quantity import Difference, Quantity, Ratio, Selector, Share, parts
 from assay.studies.schema import Analysis, Hypothesis
 
 Outcome = Literal["supported", "refuted", "inconclusive"]
 Drawn = Mapping[str, np.ndarray]
+AtLevel = Callable[[float], Estimate]
 _REDUCE: dict[str, Callable[[np.ndarray], Any]] = {
     "mean": np.mean,
     "max": np.max,
@@ -40,6 +42,8 @@ class Verdict:
     outcome: Outcome
     baselines: tuple[tuple[str, Estimate], ...]
     chosen_on_same_examples: bool
+    chance: Chance | None = None
+    """Its p, corrected; None where there is no interval."""
 
     @property
     def too_wide(self) -> bool:
@@ -47,15 +51,38 @@ class Verdict:
         return self.estimate.half_width > self.hypothesis.smallest_effect
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A hypothesis with its numbers: its verdict at any level, from resamples that were drawn once."""
+
+    hypothesis: Hypothesis
+    found: AtLevel
+    beside: tuple[tuple[str, AtLevel], ...]
+    chosen_on_same_examples: bool
+
+    def at(self, level: float) -> Verdict:
+        """The verdict from intervals at a level."""
+        found = self.found(level)
+        beside = tuple((name, each(level)) for name, each in self.beside)
+        return Verdict(self.hypothesis, found, outcome(self.hypothesis, found), beside, self.chosen_on_same_examples)
+
+    def decided(self, error: float) -> bool:
+        """Whether the interval at 1 − error supports or refutes it."""
+        return outcome(self.hypothesis, self.found(1 - error)) != "inconclusive"
+
+
+def measured(hypothesis: Hypothesis, results: Mapping[str, StepData], analysis: Analysis) -> Measured:
+    """A hypothesis' number and those of its baselines, resampled."""
+    beside = tuple((each.name, at_levels(each.quantity, results, analysis)) for each in hypothesis.baselines)
+    found = at_levels(hypothesis.quantity, results, analysis)
+    return Measured(hypothesis, found, beside, _chooses(hypothesis.quantity, results))
+
+
 def judge(
     hypothesis: Hypothesis, results: Mapping[str, StepData], analysis: Analysis, *, level: float | None = None
 ) -> Verdict:
     """The verdict on one hypothesis from intervals at `level`; nothing means the study's own, without correction."""
-    found = estimate(hypothesis.quantity, results, analysis, level=level)
-    beside = tuple(
-        (each.name, estimate(each.quantity, results, analysis, level=level)) for each in hypothesis.baselines
-    )
-    return Verdict(hypothesis, found, outcome(hypothesis, found), beside, _chooses(hypothesis.quantity, results))
+    return measured(hypothesis, results, analysis).at(analysis.level if level is None else level)
 
 
 def outcome(hypothesis: Hypothesis, found: Estimate) -> Outcome:
@@ -77,24 +104,28 @@ def estimate(
     Raises:
         StudyError: the quantity names a variable or a coordinate that the result doesn't have.
     """
-    level = analysis.level if level is None else level
+    return at_levels(quantity, results, analysis)(analysis.level if level is None else level)
+
+
+def at_levels(quantity: Quantity, results: Mapping[str, StepData], analysis: Analysis) -> AtLevel:
+    """A quantity with its interval at any level; what is drawn for that is drawn here, once."""
     leaves: dict[int, Picked] = {}
     _collect(quantity, results, analysis, leaves)
     if isinstance(quantity, Selector) and leaves[id(quantity)].is_proportion:
-        return wilson_of(leaves[id(quantity)].values[0].astype(bool), level=level)
+        correct = leaves[id(quantity)].values[0].astype(bool)
+        return lambda level: wilson_of(correct, level=level)
     groups = _groups(leaves.values())
     if not groups:
         value = _value(quantity, leaves, {})
-        return Estimate(value, value, value, 0, "exact: no examples are involved", level)
+        return lambda level: Estimate(value, value, value, 0, "exact: no examples are involved", level)
     names = list(groups)
-    return bootstrap_statistic(
-        lambda *drawn: _value(quantity, leaves, dict(zip(names, drawn, strict=True))),
+    drawn = Resampled(
+        lambda *chosen: _value(quantity, leaves, dict(zip(names, chosen, strict=True))),
         [Units(leaf.values.shape[1], leaf.clusters) for leaf in groups.values()],
-        kind=analysis.interval,
-        level=level,
         resamples=analysis.resamples,
         seed=analysis.seed,
     )
+    return lambda level: drawn.estimate(level, kind=analysis.interval)
 
 
 def _groups(leaves: Iterable[Picked]) -> dict[str, Picked]:

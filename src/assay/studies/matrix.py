@@ -86,7 +86,8 @@ def combinations(study: Study) -> tuple[Combination, ...]:
 
 def with_seed(study: Study, seed: int) -> Study:
     """The study with a number added to every seed but the bootstrap's."""
-    data = {name: spec.model_copy(update={"seed": spec.seed + seed}) for name, spec in study.data.items()}
+    change = {"prompts": None} if seed else {}
+    data = {name: spec.model_copy(update={"seed": spec.seed + seed} | change) for name, spec in study.data.items()}
     return study.model_copy(update={"data": data, "steps": {name: _seeded(s, seed) for name, s in study.steps.items()}})
 
 

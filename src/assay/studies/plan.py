@@ -17,6 +17,7 @@ from assay.core.files import write_text
 from assay.core.registry import find
 from assay.studies.environment import now, versions
 from assay.studies.git import checkout
+from assay.studies.own_prompts import frozen_data
 from assay.studies.schema import Study
 from assay.studies.sensitivity import alternatives
 
@@ -68,6 +69,7 @@ def content_of(study: Study) -> dict[str, Any]:
     Of a model that is a folder or a file only the last part of its path counts: where it lies is not what is asked.
     """
     content: dict[str, Any] = study.model_dump(mode="json", by_alias=True, exclude={"budget", "matrix"})
+    content["data"] = frozen_data(study)
     if study.model.name is not None and Path(study.model.name).exists():
         content["model"]["name"] = Path(study.model.name).resolve().name
     for name, step in study.steps.items():

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from assay.core.errors import StudyError, nearest
+from assay.studies.own_prompts import seen_from
 from assay.studies.schema import VERSION, Study
 
 Place = Sequence[str | int]
@@ -26,7 +27,7 @@ def read_study(path: str | Path) -> Study:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise StudyError(f"Cannot read the study file {path}: {reason}.") from None
-    return parse_study(text, name=str(path))
+    return seen_from(parse_study(text, name=str(path)), Path(path).parent)
 
 
 def parse_study(text: str, *, name: str = "study") -> Study:

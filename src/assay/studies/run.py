@@ -18,6 +18,7 @@ from assay.studies.conclusion import Conclusion, concluded
 from assay.studies.corrected import judge_all
 from assay.studies.evaluate import Verdict
 from assay.studies.folder import RunFolder, StepResult
+from assay.studies.own_prompts import beside
 from assay.studies.pick import StepData
 from assay.studies.plan import Plan, freeze
 from assay.studies.read import study_yaml
@@ -54,7 +55,7 @@ def run_study(
     folder = RunFolder(root)
     plan = freeze(study, root, amend=amend)
     folder.log("plan", hash=plan.hash)
-    write_text(root / "study.yaml", study_yaml(study))
+    write_text(root / "study.yaml", study_yaml(beside(study)))
     watcher = watcher or Silent()
     watcher.planned(plan, list(study.steps))
     try:

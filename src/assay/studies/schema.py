@@ -34,10 +34,14 @@ class ModelSpec(Frozen):
 
 
 class DataSpec(Frozen):
-    """A set of prompts from a task family."""
+    """A set of prompts: from a task family, or your own."""
 
-    task: str
+    task: str | None = None
     """The task family, such as `ioi`."""
+    file: str | None = None
+    """Your own prompts instead, as JSON lines (docs/data.md); the path is seen from the study file."""
+    prompts: str | None = None
+    """The hash of your own prompts, which a plan holds: they must be these."""
     n: int = Field(gt=0)
     """How many examples."""
     seed: int = 0
@@ -48,6 +52,18 @@ class DataSpec(Frozen):
     """Which wordings; nothing means all of the split."""
     variant: str | None = None
     """How the counterfactual is made; nothing means the family's first way."""
+
+    @model_validator(mode="after")
+    def _from_one_place(self) -> DataSpec:
+        own = self.file is not None or self.prompts is not None
+        if (self.task is not None) == own:
+            raise ValueError("give either a `task` or a `file` of your own prompts")
+        if own and self.variant is not None:
+            raise ValueError("`variant` is for tasks: your own prompts have their counterfactuals")
+        return self
+
+    def __str__(self) -> str:
+        return f"the task {self.task}" if self.task is not None else "the study's own"
 
 
 class StepSpec(Frozen):

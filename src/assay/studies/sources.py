@@ -8,6 +8,7 @@ from typing import Any
 
 from assay.data import task
 from assay.engine.model import load
+from assay.studies.own_prompts import own_prompts
 from assay.studies.schema import DataSpec, ModelSpec
 
 
@@ -20,7 +21,7 @@ class Sources:
 
 
 def default_sources() -> Sources:
-    """Models from `assay.load`, prompts from the task families."""
+    """Models from `assay.load`, prompts from the task families and the study's own files."""
     return Sources(load_model, make_prompts)
 
 
@@ -32,6 +33,8 @@ def load_model(spec: ModelSpec) -> Any:
 
 def make_prompts(spec: DataSpec, model: Any) -> Any:
     """The prompts that a study names, in the model's tokens."""
+    if spec.task is None:
+        return own_prompts(spec).align(model.tokenizer)
     return task(
         spec.task,
         n=spec.n,

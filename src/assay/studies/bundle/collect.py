@@ -9,6 +9,7 @@ from assay.core import codec
 from assay.core.errors import StorageError, StudyError
 from assay.studies.bundle import manifest as about
 from assay.studies.bundle.figures import pictures
+from assay.studies.own_prompts import beside
 from assay.studies.read import study_yaml
 from assay.studies.report import FILE as REPORT
 from assay.studies.report.contents import Contents, read_contents
@@ -57,7 +58,7 @@ def files_of(root: Path) -> dict[str, bytes]:
             f"The conclusion of {root} is about another plan than the one in force: run the study to its end."
         )
     files = {name: _read(root / name) for name in KEPT}
-    files["study.yaml"] = study_yaml(contents.study).encode()
+    files["study.yaml"] = study_yaml(beside(contents.study)).encode()
     files["requirements.txt"] = _requirements(contents.environment).encode()
     for name in contents.study.data:
         files[f"prompts/{name}.jsonl"] = _read(root / "prompts" / f"{name}.jsonl")

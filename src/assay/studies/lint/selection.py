@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from assay.core.registry import find
 from assay.studies.lint.finding import Finding, Findings
+from assay.studies.own_prompts import share_examples
 from assay.studies.quantity import Selector, selectors
 from assay.studies.schema import DataSpec, Hypothesis, Study
 
@@ -71,7 +72,9 @@ def _overlap(study: Study, one: str, other: str) -> bool:
 
 
 def _share(one: DataSpec, other: DataSpec) -> bool:
-    """Draws from one pool share examples, unless their wordings are apart."""
+    """Draws from one pool share examples, unless their wordings are apart. Of own prompts it is looked up."""
+    if one.task is None or other.task is None:
+        return share_examples(one, other)
     apart = one.templates is not None and other.templates is not None and not set(one.templates) & set(other.templates)
     return one.task == other.task and one.split == other.split and not apart
 

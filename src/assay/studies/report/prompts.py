@@ -64,9 +64,7 @@ def _set(contents: Contents, name: str) -> ShownSet:
     if worst_by is not None:
         examples.sort(key=lambda each: each.numbers[worst_by])
     wordings = len({each.template for each in examples})
-    about = (
-        f"{len(examples)} prompts of the task {spec.task}, split {spec.split}, seed {spec.seed}, {wordings} wordings"
-    )
+    about = f"{len(examples)} prompts, {spec}, split {spec.split}, seed {spec.seed}, {wordings} wordings"
     left_out = max(0, len(examples) - MOST_PROMPTS)
     return ShownSet(name, about, tuple(examples[:MOST_PROMPTS]), tuple(numbers), worst_by, found.facts, left_out)
 

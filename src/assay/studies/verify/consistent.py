@@ -40,7 +40,9 @@ def _study_file(bundle: Bundle) -> Iterator[str]:
 
 
 def _asked(study: Study) -> object:
-    return study.model_dump(mode="json", by_alias=True, exclude={"budget", "matrix"})
+    return study.model_dump(
+        mode="json", by_alias=True, exclude={"budget": True, "matrix": True, "data": {"__all__": {"file"}}}
+    )
 
 
 def _prompts(bundle: Bundle) -> Iterator[str]:

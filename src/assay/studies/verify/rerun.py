@@ -121,9 +121,12 @@ def _prompts(bundle: Bundle, model: Any, *, same: bool) -> tuple[dict[str, Any],
     notes: list[str] = []
     bundled: dict[str, str] = {}
     for name, spec in bundle.contents.study.data.items():
+        theirs = Pairs.from_jsonl(bundle.root / "prompts" / f"{name}.jsonl")
+        if spec.task is None:  # nobody but its authors can make them again
+            chosen[name] = theirs.align(model.tokenizer)
+            bundled[name] = chosen[name].hash
+            continue
         made = make_prompts(spec, model)
-        path = bundle.root / "prompts" / f"{name}.jsonl"
-        theirs = Pairs.from_jsonl(path)
         chosen[name] = made
         apart = [i for i, (a, b) in enumerate(zip(made.examples, theirs.examples, strict=False)) if a != b]
         if not apart and len(made.examples) == len(theirs.examples):

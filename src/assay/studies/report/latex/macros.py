@@ -1,8 +1,9 @@
 """The numbers of a run as LaTeX macros, so that a paper holds none that was typed by hand.
 
 For a hypothesis `few_heads`: `\\numFewHeads` (the number with its interval), `…Value`, `…Low`, `…High`, `…N`, `…Level`,
-`…Predicted`, `…Verdict`, `…BaselineA`, `…BaselineB` for what stands beside it, and `…UnderA`, `…UnderAVerdict` for other
-declared choices. For a data set `test`: `\\numExamplesTest`. Names hold letters only, as TeX wants; digits are written out.
+`…Predicted`, `…Verdict`, `…P` (the corrected p), `…BaselineA`, `…BaselineB` for what stands beside it, and `…UnderA`,
+`…UnderAVerdict` for other declared choices. For a data set `test`: `\\numExamplesTest`. Names hold letters only, as TeX
+wants; digits are written out.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def _of_hypothesis(judged: Judgement) -> Iterator[tuple[str, str]]:
     yield "Level", f"{100 * found.level:.4g}\\,\\%"
     yield "Predicted", escape(condition(judged.prediction))
     yield "Verdict", judged.outcome
+    yield "P", escape(judged.p_text.removeprefix("p ").removeprefix("= ")) if judged.p_text else NOTHING
     for i, beside in enumerate(judged.baselines):
         yield "Baseline" + letters(i), with_interval(beside.number)
     for i, other in enumerate(judged.otherwise):

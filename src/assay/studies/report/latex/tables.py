@@ -20,19 +20,26 @@ def verdict_table(shown: Shown, prefix: dict[str, str]) -> str:
         name = prefix[each.judged.id]
         mark = r"$^\dagger$" if each.judged.exploratory else ""
         rows.append(
-            [escape(each.judged.statement) + mark, f"\\{name}Predicted", f"\\{name}", f"\\{name}N", f"\\{name}Verdict"]
+            [
+                escape(each.judged.statement) + mark,
+                f"\\{name}Predicted",
+                f"\\{name}",
+                f"\\{name}N",
+                f"\\{name}P",
+                f"\\{name}Verdict",
+            ]
         )
         for i, other in enumerate(each.judged.otherwise):
             under = f"\\{name}Under{letters(i)}"
             named = rf"\quad under \emph{{{escape(other.name)}}}"
-            rows.append([named, "", under, str(other.number.n), f"{under}Verdict"])
-    said = "Predictions and what was found, with intervals."
+            rows.append([named, "", under, str(other.number.n), "", f"{under}Verdict"])
+    said = "Predictions and what was found, with intervals and corrected $p$."
     if any(each.judged.exploratory for each in shown.hypotheses):
         said += r" $^\dagger$ Exploratory: added or changed after the plan was frozen."
     if any(each.judged.otherwise for each in shown.hypotheses):
         said += " Under: the same under other choices that were declared before the run."
-    head = ["Hypothesis", "Predicted", "Found", "$n$", "Verdict"]
-    return _long(r"p{0.42\linewidth}p{0.12\linewidth}p{0.18\linewidth}rl", head, rows, said, "verdicts")
+    head = ["Hypothesis", "Predicted", "Found", "$n$", "$p$", "Verdict"]
+    return _long(r"p{0.36\linewidth}p{0.12\linewidth}p{0.17\linewidth}rll", head, rows, said, "verdicts")
 
 
 def method_table(shown: Shown, keys: dict[str, list[str]]) -> str:
