@@ -163,27 +163,38 @@ def outside(site: Site, chain: Chain) -> bool:
 
 
 def moved_up(
-    edits: Sequence[Placed], network: Network, chain: Chain, read: frozenset[Site], fixed: frozenset[str]
+    edits: Sequence[Placed],
+    network: Network,
+    chain: Chain,
+    read: frozenset[Site],
+    fixed: Mapping[str, frozenset[Site]],
 ) -> list[Placed]:
     """Edits of what leaves a block, as edits of what enters the next: one block less to run. The tensors are the same.
 
-    Edits stay that draw by the site's name, or that read another run at that site, unless it is a `fixed` one.
+    `fixed` are the sites that runs which do not vary edit. Edits stay that draw by the site's name, or that read another run
+    at that site, unless it is such a one and leaves the next block's entry alone; and then all others at the site stay too,
+    since their order counts.
     """
     taken = {site for _, site in edits} | read
-    moved: list[Placed] = []
-    for edit, site in edits:
-        name = site.name
-        moves = (
-            edit.source_run in fixed if comparable(edit) else edit.source_run is None and not isinstance(edit, Noise)
-        )
-        below = name.name == "resid_post" and name.layer is not None and name.layer + 1 < len(chain)
-        if moves and below and name.layer is not None and site not in read:
-            above = network.structure.sites.get(SiteName("resid_pre", layer=name.layer + 1, stack=name.stack))
-            if above is not None and above not in taken:
-                moved.append((edit, above))
-                continue
-        moved.append((edit, site))
-    return moved
+    above = {site: _above(site, network, chain) for _, site in edits if site not in read}
+    stay = {site for edit, site in edits if not _moves(edit, above.get(site), fixed) or above.get(site) in taken}
+    return [(edit, site if site in stay else above[site] or site) for edit, site in edits]
+
+
+def _above(site: Site, network: Network, chain: Chain) -> Site | None:
+    """The entry of the next block, for what leaves a block."""
+    name = site.name
+    if name.name != "resid_post" or name.layer is None or name.layer + 1 >= len(chain):
+        return None
+    return network.structure.sites.get(SiteName("resid_pre", layer=name.layer + 1, stack=name.stack))
+
+
+def _moves(edit: Edit, above: Site | None, fixed: Mapping[str, frozenset[Site]]) -> bool:
+    if above is None:
+        return False
+    if comparable(edit):
+        return edit.source_run in fixed and above not in fixed[edit.source_run]
+    return edit.source_run is None and not isinstance(edit, Noise)
 
 
 def _earlier(a: int | None, b: int | None) -> int | None:

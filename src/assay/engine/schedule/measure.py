@@ -195,7 +195,7 @@ class _Case:
         varying = tuple(name for name in executed(experiment) if name in experiment.varying())
         filled = [{name: v.runs.get(name) or experiment.run(name) for name in varying} for v in variants]
         if rewrite:
-            filled = [at_z(runs, network) for runs in filled]
+            filled = [at_z(runs, network, experiment) for runs in filled]
         return cls(network, experiment, prompts, variants, filled, varying)
 
 

@@ -22,6 +22,7 @@ from assay.engine.schedule.outline import PassPlan, chunks, room, unchanged_pass
 from assay.engine.schedule.proof import Proof
 from assay.engine.schedule.unembedding import positions_read, reader, why_all, why_everywhere
 from assay.experiments.captures import GradCapture
+from assay.experiments.edge_edits import Edges
 from assay.experiments.expand import Variant
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
@@ -85,8 +86,13 @@ class Plan:
         if "depth" in self.without or self.fit.chain is None:
             return placed
         return moved_up(
-            placed, self.network, self.fit.chain, frozenset(self.needed.get(name, ())), frozenset(self.fixed)
+            placed, self.network, self.fit.chain, frozenset(self.needed.get(name, ())), self._edited()
         )
+
+    def _edited(self) -> dict[str, frozenset[Site]]:
+        """The sites that runs which do not vary edit."""
+        edits = {name: [e for e in self.experiment.run(name).edits if not isinstance(e, Edges)] for name in self.fixed}
+        return {name: frozenset(s for e in es for s in self.network.sites_named(e.site)) for name, es in edits.items()}
 
     def _sites(self) -> tuple[dict[str, set[Site]], dict[str, set[Site]]]:
         """The sites to keep of every fixed run, and of every input's unchanged pass."""
