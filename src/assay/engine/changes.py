@@ -15,7 +15,7 @@ from assay.core.errors import ExperimentError
 from assay.core.seeds import generator
 from assay.engine.dictionary import read_dictionary
 from assay.engine.hooks import Change
-from assay.engine.select import Part, Scope, edit_parts, position_axis
+from assay.engine.select import Part, Scope, edit_parts, edited_examples, position_axis
 from assay.experiments.edits import Edit
 from assay.experiments.given_edits import Add, Call, Clamp, Feature, Noise, ProjectOut, Scale, Set
 from assay.experiments.sourced_edits import Mean, Patch, Resample, Swap, SwapFeatures
@@ -101,15 +101,22 @@ def _apply_parts(value: Tensor, parts: list[Part], pick: Callable[[Tensor, Part]
     return value
 
 
-def fit(given: Tensor, part: Tensor, edit: Edit, axes: tuple[str, ...]) -> Tensor:
-    """A value as the user gave it, broadcast to the selected part; axes selected by one index may be left out of it."""
+def fit(given: Tensor, part: Tensor, edit: Edit, where: Where) -> Tensor:
+    """A value as the user gave it, broadcast to the selected part; axes selected by one index may be left out of it.
+
+    Its first axis may run over the examples that the edit means; a pass has some of them.
+    """
     given = given.to(device=part.device, dtype=part.dtype)
+    axes = where.site.axes
     dropped = [i for i, axis in enumerate(axes) if _one_index(edit, axis)]
     kept = len(axes) - len(dropped)
     if 1 < given.ndim <= kept and dropped:
         given = given.reshape((1,) * (kept - given.ndim) + given.shape)
         for i in dropped:
             given = given.unsqueeze(i)
+    if axes[0] == "batch" and given.ndim == len(axes) and given.shape[0] > 1:
+        place = {example: i for i, example in enumerate(edited_examples(edit, where.scope))}
+        given = given[[place[where.scope.rows[b]] for b in where.part.batch]]
     return given.expand(part.shape)
 
 
@@ -123,11 +130,11 @@ def _set(edit: Set, part: Tensor, where: Where) -> Tensor:
         raise ExperimentError(f"{edit}: no value was given: expected a number or a tensor.")
     if isinstance(edit.value, float):
         return torch.full_like(part, edit.value)
-    return fit(edit.value.tensor, part, edit, where.site.axes)
+    return fit(edit.value.tensor, part, edit, where)
 
 
 def _add(edit: Add, part: Tensor, where: Where) -> Tensor:
-    return part + edit.scale * fit(edit.vector.tensor, part, edit, where.site.axes)
+    return part + edit.scale * fit(edit.vector.tensor, part, edit, where)
 
 
 def _scale(edit: Scale, part: Tensor, where: Where) -> Tensor:

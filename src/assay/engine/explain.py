@@ -15,8 +15,8 @@ from assay.engine.costs import Costs, Work, total
 from assay.engine.naive_plan import RunPlan, naive_plan
 from assay.engine.plan_table import html_of, text_of
 from assay.engine.prepare import checked, prompts_of
-from assay.engine.runner import executed
-from assay.engine.schedule.measure import Asked, prepare, split_of
+from assay.engine.runner import Runner, executed
+from assay.engine.schedule.measure import Asked, groups_of, prepare, reads, split_of
 from assay.engine.schedule.outline import PassPlan, summed, unchanged_pass
 from assay.engine.schedule.plan import Plan
 from assay.experiments.experiment import Experiment
@@ -101,18 +101,50 @@ def explain(
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)
     along, split, runs = naive_plan(network, experiment, prompts, asked.batch)
-    work = _naive_work(runs, prompts, Costs.here(network, network.structure.main_chain))
-    planned: Plan | str = "there is no sweep, so each run is made once"
+    costs = Costs.here(network, network.structure.main_chain)
+    naive = total(_work(run, costs) for run in runs)
     if engine == "naive":
-        planned = "the naive engine was asked for"
-    elif any(name in experiment.varying() for name in executed(experiment)):
-        planned = prepare(network, experiment, prompts, asked)
+        return Explanation(
+            "naive", along, split, tuple(runs), naive, work=naive, refused="the naive engine was asked for"
+        )
+    if not any(name in experiment.varying() for name in executed(experiment)):
+        return _without_a_sweep(
+            network, experiment, prompts, asked, Explanation("naive", along, split, tuple(runs), naive)
+        )
+    planned = prepare(network, experiment, prompts, asked)
     if isinstance(planned, str):
-        return Explanation("naive", along, split, tuple(runs), work, work=work, refused=planned)
-    means = [_mean_pass(run, prompts, planned.whole_costs) for run in runs if run.mean for _ in range(run.passes)]
-    passes = (*means, *(found for rows in split_of(planned, asked) for found in planned.outline(rows)))
+        return Explanation("naive", along, split, tuple(runs), naive, work=naive, refused=planned)
+    besides = [_besides(run, costs) for run in runs if not run.own for _ in range(run.passes)]
+    passes = (*besides, *(found for rows in split_of(planned, asked) for found in planned.outline(rows)))
     optimisations = _optimisations(planned, passes, split)
-    return Explanation("scheduled", along, split, tuple(runs), work, passes, summed(passes), optimisations)
+    return Explanation("scheduled", along, split, tuple(runs), naive, passes, summed(passes), optimisations)
+
+
+def _without_a_sweep(
+    network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], asked: Asked, plan: Explanation
+) -> Explanation:
+    """Plain passes, each of which unembeds what is read of it."""
+    found = reads(network, experiment, without=asked.without)
+    costs = Costs.here(network, network.structure.main_chain)
+    unembedded: dict[str, int] = {}
+    for rows in groups_of(experiment, prompts, asked):
+        runner = Runner(network, experiment, prompts, rows)
+        for name in executed(experiment):
+            read = found.at(name, runner.scope_of)
+            unembedded[name] = unembedded.get(name, 0) + (0 if read is None else int(read.sum()))
+    some = replace(costs, share=found.share(network))
+    work = total(
+        _work(run, some, read=unembedded[run.run] if found.positions is not None else None)
+        if run.own
+        else _work(run, costs)
+        for run in plan.runs
+    )
+    said = {
+        "unembed": "passes give logits only where a metric reads them" if found.positions else "not used: all are read",
+        "vocab": "logits of named tokens only" if found.tokens is not None else "not used: all are read",
+    }
+    said |= {name: "switched off" for name in said if name in asked.without}
+    return replace(plan, work=work, refused="there is no sweep, so each run is made once", optimisations=said)
 
 
 def _optimisations(plan: Plan, passes: Sequence[PassPlan], split: int) -> dict[str, str]:
@@ -136,22 +168,20 @@ def _optimisations(plan: Plan, passes: Sequence[PassPlan], split: int) -> dict[s
     return said | dict.fromkeys(sorted(plan.without), "switched off")
 
 
-def _mean_pass(run: RunPlan, prompts: Mapping[str, Prompts], costs: Costs) -> PassPlan:
-    """One of the passes over all examples whose mean is taken, of average size."""
-    lengths = prompts[run.input].lengths
-    one = unchanged_pass(run.run, 1, round(sum(lengths) / len(lengths)), costs)
-    share = run.token_layers // run.passes
-    return replace(
-        one, rows=run.rows // run.passes, token_layers=share, work=costs.base(run.rows // run.passes, one.rows)
-    )
+def _besides(run: RunPlan, costs: Costs) -> PassPlan:
+    """One of the passes for a mean, or for scoring an answer, of average size."""
+    rows = run.rows // run.passes
+    one = unchanged_pass(run.run, 1, round(run.tokens / run.rows), costs)
+    whole, once = _work(run, costs), 1 / run.passes
+    work = Work(whole.flops * once, whole.seconds * once, costs.base(rows, one.rows).bytes)
+    return replace(one, rows=rows, token_layers=-(-run.token_layers // run.passes), work=work)
 
 
-def _naive_work(runs: Sequence[RunPlan], prompts: Mapping[str, Prompts], costs: Costs) -> Work:
-    parts = []
-    for run in runs:
-        tokens = run.token_layers // max(1, len(costs.blocks))
-        lengths = prompts[run.input].lengths
-        keys = sum(n * (n + 1) / 2 for n in lengths) / sum(lengths)
-        one = costs.flow([round(tokens / run.passes)] * len(costs.blocks), keys=keys, read=round(tokens / run.passes))
-        parts.append(Work(costs.plain(tokens, round(tokens * keys)), one.seconds * run.passes, one.bytes))
-    return total(parts)
+def _work(run: RunPlan, costs: Costs, *, read: int | None = None) -> Work:
+    """Plain passes with the logits of `read` positions in all, or of every one."""
+    tokens = run.tokens
+    read = tokens if read is None else read
+    each = round(tokens / run.passes)
+    one = costs.flow([each] * len(costs.blocks), keys=run.pairs / max(1, tokens), read=round(read / run.passes))
+    flops = costs.plain(tokens, run.pairs) - (tokens - costs.share * read) * costs.unembedding
+    return Work(flops, one.seconds * run.passes, one.bytes)

@@ -116,7 +116,7 @@ def generate(
     experiment = Experiment(inputs=given, runs={"main": Run(input="input", edits=edits)}, main="main")
     run = experiment.run("main")
     prompts = prompts_of(network, experiment)
-    checked(network, experiment, prompts)
+    checked(network, experiment, prompts, steps=sampling.max_new_tokens)
     if not hasattr(network.native, "generate"):
         raise ExperimentError("this model cannot generate: it is no transformers model with a generate method.")
     refuse_uncacheable(network, run.edits, sampling)
@@ -158,7 +158,7 @@ def native_output(
     """What the native `generate` gives for examples of one length under a run's edits, and how many tokens of it are
     the prompt. The runs that edits take values from must have been made."""
     network = runner.network
-    scope = _Moving(runner.scope(run))
+    scope = _Moving(runner.scope(run), decoding=_encoder_decoder(network.native))
     changes = [
         (site, scope.follow(edit, site, runner)) for edit in run.edits for site in network.sites_named(edit.site)
     ]
@@ -214,8 +214,8 @@ def native_seed(seed: int) -> int:
 class _Moving:
     """The scope of each pass of a generation: which absolute positions it covers."""
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    def __init__(self, scope: Scope, *, decoding: bool) -> None:
+        self.scope, self.decoding = scope, decoding
         self.done = self.passes = 0
 
     @contextmanager
@@ -233,6 +233,8 @@ class _Moving:
         if ids is None:
             ids = kwargs["decoder_input_ids"]
         tokens = ids.shape[1]
+        if self.decoding and self.passes == 0:  # what the decoder starts with is its prompt; names are of the encoder's
+            self.scope = replace(self.scope, prompt=tokens, named={})
         self.passes += 1
         offset = 0 if self.done == 0 or tokens > self.done else self.done
         self.done = offset + tokens

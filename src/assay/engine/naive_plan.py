@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.engine.answers import token_ids
@@ -29,8 +29,11 @@ class RunPlan:
     rows: int
     token_layers: int
     edits: str
-    mean: bool = False
-    """Made to take a mean over all examples."""
+    tokens: int
+    pairs: int
+    """Pairs of a token and one that is not after it."""
+    own: bool = True
+    """A run of the experiment; else made to take a mean over all examples, or to score an answer of several tokens."""
 
 
 def naive_plan(
@@ -50,10 +53,22 @@ def naive_plan(
     for name in order:
         run = experiment.run(name)
         times = variants if name in varying else 1
-        tokens = sum(prompts[run.input].lengths[own_row(prompts[run.input], row)] for g in split for row in g)
+        tokens, pairs = _sizes([run.input], prompts, split)
         rows = sum(len(g) for g in split)
         edits = ", ".join(str(e) for e in run.edits)
-        runs.append(RunPlan(name, run.input, times, times * len(split), times * rows, times * tokens * depth, edits))
+        runs.append(
+            RunPlan(
+                name,
+                run.input,
+                times,
+                times * len(split),
+                times * rows,
+                times * tokens * depth,
+                edits,
+                times * tokens,
+                times * pairs,
+            )
+        )
     for metric in experiment.metrics:
         times = variants if (metric.run or experiment.main) in varying else 1
         runs += _scoring_plan(network, experiment, prompts, metric, split, times)
@@ -76,7 +91,7 @@ def _scoring_plan(
     given = experiment.inputs[read]
     answers = metric.answer if metric.answer is not None else given.answers
     ids = token_ids(answers, given.examples, network.tokenizer, what=f"metric {metric.kind}, answer", single=False)
-    passes = rows = tokens = 0
+    passes = rows = tokens = pairs = 0
     for group in split:
         own = own_rows(prompts[read], group)
         lengths = {len(ids[row]) for row in own}
@@ -84,10 +99,33 @@ def _scoring_plan(
             continue
         passes += len(lengths)
         rows += len(lengths) * len(group)
-        tokens += sum(len(group) * (prompts[read].lengths[own[0]] + length - 1) for length in lengths)
+        whole = [prompts[read].lengths[own[0]] + length - 1 for length in lengths]
+        tokens += sum(len(group) * n for n in whole)
+        pairs += sum(len(group) * n * (n + 1) // 2 for n in whole)
     depth = max(network.structure.depth.values(), default=0)
     label = f"{metric.name or metric.kind} of {name}"
-    return [RunPlan(label, read, times, times * passes, times * rows, times * tokens * depth, "")] if passes else []
+    if not passes:
+        return []
+    return [
+        RunPlan(
+            label,
+            read,
+            times,
+            times * passes,
+            times * rows,
+            times * tokens * depth,
+            "",
+            times * tokens,
+            times * pairs,
+            own=False,
+        )
+    ]
+
+
+def _sizes(inputs: Sequence[str], prompts: Mapping[str, Prompts], split: list[list[int]]) -> tuple[int, int]:
+    """Tokens of these inputs, and pairs of one and one that is not after it."""
+    lengths = [prompts[i].lengths[own_row(prompts[i], row)] for i in inputs for group in split for row in group]
+    return sum(lengths), sum(n * (n + 1) // 2 for n in lengths)
 
 
 def _mean_plan(experiment: Experiment, prompts: Mapping[str, Prompts], name: str, depth: int) -> RunPlan:
@@ -96,6 +134,8 @@ def _mean_plan(experiment: Experiment, prompts: Mapping[str, Prompts], name: str
     inputs = [experiment.run(n).input for n in order]
     split = groups(prompts, list(dict.fromkeys(inputs)))
     rows = sum(len(g) for g in split)
-    tokens = sum(prompts[i].lengths[own_row(prompts[i], row)] for i in inputs for g in split for row in g)
+    tokens, pairs = _sizes(inputs, prompts, split)
     passes = len(order) * len(split)
-    return RunPlan(f"mean of {name}", inputs[-1], 1, passes, len(order) * rows, tokens * depth, "", mean=True)
+    return RunPlan(
+        f"mean of {name}", inputs[-1], 1, passes, len(order) * rows, tokens * depth, "", tokens, pairs, own=False
+    )

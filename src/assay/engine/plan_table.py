@@ -86,7 +86,9 @@ def _lines(plan: Explanation) -> list[str]:
     memory = f"memory beside the model: about {plan.work.bytes / 2**20:,.0f} MiB"
     if plan.engine == "naive":
         why = [f"not scheduled: {plan.refused}"] if plan.refused else []
-        return [*why, f"{plan.naive.flops / 1e9:,.1f} GFLOP, about {plan.naive.seconds:.1f} s here; {memory}"]
+        less = [f"with all logits: {plan.naive.flops / 1e9:,.1f} GFLOP"] if plan.work.flops < plan.naive.flops else []
+        work = f"{plan.work.flops / 1e9:,.1f} GFLOP, about {plan.work.seconds:.1f} s here; {memory}"
+        return [*why, work, *less, *(f"{name}: {said}" for name, said in plan.optimisations.items())]
     naive = sum(run.passes for run in plan.runs)
     less = plan.naive.flops / plan.work.flops if plan.work.flops else 1.0
     return [

@@ -32,6 +32,6 @@ def prompts_for(network: Network, value: Input) -> Prompts:
     return tokenise({name: a.tensor for name, a in value.tensors.items()}, network.tokenizer)
 
 
-def checked(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts]) -> None:
+def checked(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], *, steps: int = 1) -> None:
     """Raise what can be known to be wrong before running: one problem as it is, several as a list."""
-    check(experiment, NetworkFacts(network, prompts))
+    check(experiment, NetworkFacts(network, prompts), steps=steps)

@@ -40,7 +40,7 @@ class Scope:
     def positions(self, pos: Positions, row: int, size: int, step: object = None) -> list[int]:
         """Indices along a position axis of `size` in this pass; positions outside the pass are left out."""
         if size != self.tokens:  # an axis of its own: image patches, encoder positions
-            return resolve(pos, length=size, named=self.named, example=row)
+            return resolve(pos, length=size, named=self.named, example=row) if self.acts(step) else []
         end = self.offset + size
         everything = list(range(self.offset, end))
         chosen = everything if pos is None else resolve(pos, length=self.prompt, named=self.named, example=row)
@@ -54,6 +54,10 @@ class Scope:
         named |= {name: [at[row] for row in self.rows] for name, at in self.named.items()}
         rows = tuple(range(len(self.rows)))
         return replace(self, rows=rows, named=named, examples=len(rows))
+
+    def acts(self, step: object) -> bool:
+        """Whether this pass covers a token of these steps; None is all."""
+        return step is None or any(self._in_step(p, step) for p in range(self.offset, self.offset + self.tokens))
 
     def _in_step(self, position: int, step: object) -> bool:
         at = max(0, position - self.prompt + 1)
@@ -86,6 +90,8 @@ def edit_parts(edit: Edit, axes: Sequence[str], shape: torch.Size, scope: Scope,
     full = all(getattr(edit, name) is None for name in ("head", "dims", "examples", "step")) and where is None
     if full:
         return [Part(None, tuple(range(shape[0] if shape else 1)))]
+    if position_axis(axes) is None and not scope.acts(edit.step):
+        return []
     batch = [b for b, row in enumerate(scope.rows) if edit.examples is None or row in edited_examples(edit, scope)]
     selected = {b: _positions(where, axes, shape, scope, b, edit.step) for b in batch}
     return _rectangles(selected, axes, shape, edit)

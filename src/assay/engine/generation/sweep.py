@@ -70,7 +70,7 @@ def generate_sweep(
     seeds = (seed,) if isinstance(seed, int) else tuple(seed)
     _check_settings(seeds, batch, without)
     chosen = Sampling.of(**sampling)
-    variants = Variants.of(network, inputs, edits, over, sources)
+    variants = Variants.of(network, inputs, edits, over, sources, steps=chosen.max_new_tokens)
     variants.refuse(chosen)
     layout = layout_of(network) if chosen.use_cache else Layout(refused={ROWS: "the cache is switched off"})
     layout = replace(layout, parts=layout.parts - set(without))

@@ -50,15 +50,17 @@ class Variants:
     means: Mapping[Any, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, network: Network, inputs: Any, edits: Any, over: Any, sources: Mapping[str, Any] | None) -> Variants:
-        """The variants of edits along the axes `over`, checked against the model."""
+    def of(
+        cls, network: Network, inputs: Any, edits: Any, over: Any, sources: Mapping[str, Any] | None, *, steps: int
+    ) -> Variants:
+        """The variants of edits along the axes `over`, checked against the model and the most steps there will be."""
         given = {"input": as_input(inputs), **{n: as_input(v) for n, v in (sources or {}).items()}}
         sweep = None if not over else Sweep(axes=over)
         experiment = Experiment(
             inputs=given, runs={"main": Run(input="input", edits=edits)}, main="main", sweep=sweep
         )  # fmt: skip
         prompts = prompts_of(network, experiment)
-        checked(network, experiment, prompts)
+        checked(network, experiment, prompts, steps=steps)
         facts = NetworkFacts(network, prompts)
         plan = cls(network, experiment, prompts, axes(experiment, facts), [], [], [])
         found: dict[tuple[Any, ...], int] = {}

@@ -200,9 +200,14 @@ class _Case:
 
 
 def split_of(plan: Plan, asked: Asked) -> list[list[int]]:
+    """Examples that go together in a plan."""
+    return groups_of(plan.experiment, plan.prompts, asked)
+
+
+def groups_of(experiment: Experiment, prompts: Mapping[str, Prompts], asked: Asked) -> list[list[int]]:
     """Examples that go together."""
-    used = list(dict.fromkeys(plan.experiment.run(name).input for name in executed(plan.experiment)))
-    return groups(plan.prompts, used, at_most=batch_size(plan.experiment, asked.batch))
+    used = list(dict.fromkeys(experiment.run(name).input for name in executed(experiment)))
+    return groups(prompts, used, at_most=batch_size(experiment, asked.batch))
 
 
 def _scheduled(plan: Plan, asked: Asked, journal: Journal) -> Result:

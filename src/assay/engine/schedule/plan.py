@@ -85,9 +85,7 @@ class Plan:
         placed: list[Placed] = [(edit, site) for edit in run.edits for site in self.network.sites_named(edit.site)]
         if "depth" in self.without or self.fit.chain is None:
             return placed
-        return moved_up(
-            placed, self.network, self.fit.chain, frozenset(self.needed.get(name, ())), self._edited()
-        )
+        return moved_up(placed, self.network, self.fit.chain, frozenset(self.needed.get(name, ())), self._edited())
 
     def _edited(self) -> dict[str, frozenset[Site]]:
         """The sites that runs which do not vary edit."""

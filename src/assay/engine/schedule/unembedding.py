@@ -54,9 +54,7 @@ def _of_output(experiment: Experiment) -> list[tuple[Metric, str]]:
     return [(metric, name) for metric, name in measured(experiment) if not isinstance(metric, SiteMetric)]
 
 
-def _read(
-    metrics: Iterable[tuple[Metric, str]], run: str, scope: Callable[[str], Scope]
-) -> Bool[Tensor, "batch pos"]:
+def _read(metrics: Iterable[tuple[Metric, str]], run: str, scope: Callable[[str], Scope]) -> Bool[Tensor, "batch pos"]:
     """Where these metrics read a run's pass; one that compares another run with it reads it at its own positions."""
     here = scope(run)
     found = torch.zeros(len(here.rows), here.tokens, dtype=torch.bool)
