@@ -13,6 +13,7 @@ from assay.circuits.abstraction import (
 from assay.circuits.accuracy import task_accuracy
 from assay.circuits.acdc import acdc
 from assay.circuits.atp_star import atp_star
+from assay.circuits.atp_star_positions import atp_star_positions
 from assay.circuits.attribution import attribution_patching, attribution_positions, relevance_patching
 from assay.circuits.average import average_scores
 from assay.circuits.baselines import (
@@ -64,6 +65,7 @@ __all__ = [
     "acdc",
     "activation_norms",
     "atp_star",
+    "atp_star_positions",
     "attribution_patching",
     "attribution_positions",
     "average_scores",

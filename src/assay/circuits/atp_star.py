@@ -17,7 +17,8 @@ the mean over layers times L/(L − 1). It has no sign. Residual streams, which 
 
 Cost: attribution patching's; QK fix: one more forward pass for queries, one for keys; GradDrop: two forward and one backward
 pass for each layer. Source: Kramár, Lieberum, Shah & Nanda 2024, arXiv:2403.00745; the factor is also that of
-koayon/atp_star (`atp.py`: the sum of sizes over dropped layers, divided by their number less one).
+koayon/atp_star (`atp.py`: the sum of sizes over dropped layers, divided by their number less one). The paper's nodes are
+parts at one position: `atp_star_positions`.
 """
 
 from __future__ import annotations
@@ -34,16 +35,15 @@ from assay.circuits.contrast import Direction
 from assay.circuits.exact_patterns import PARTNER, exact_patterns, pattern_sites, through_patterns
 from assay.circuits.exactness import CHECK, against_exact
 from assay.circuits.first_order import Chunk, Values, checked, chunks, gradients, per_part, values
+from assay.circuits.grad_drop import droppable, dropped, shares
 from assay.circuits.intervention import Intervention, intervene
 from assay.circuits.measuring import METRIC, AMetric, as_metric
 from assay.circuits.node_patching import DIRECTION
 from assay.circuits.places import GRANULARITY, Granularity, Part, parts_of
-from assay.core.errors import SettingsError, SiteError
 from assay.core.protocols import Scores
 from assay.core.registry import method
 from assay.data.pairs import Pairs
 from assay.engine.model import Model
-from assay.experiments import edit
 from assay.experiments.edits import Edit
 
 
@@ -71,9 +71,7 @@ def atp_star(
     made = intervene(model, pairs, parts, ablation=as_ablation(ablation), direction=direction, metric=as_metric(metric))
     fix = qk_fix and granularity in PARTNER
     known = exact_patterns(model, made, parts) if fix else values(model, made, _sites(parts))
-    layers = sorted({site.layer for site in model.network.sites_named("resid_post") if site.layer is not None})
-    if grad_drop and len(layers) < 2:
-        raise SettingsError("GradDrop leaves out one layer at a time: this model has one only. Say grad_drop=False.")
+    layers = droppable(model) if grad_drop else []
     rows = np.zeros((len(parts), len(pairs)))
     for chunk in chunks(made):
         estimate = partial(_estimate, model, made, chunk, known, parts, fix)
@@ -81,11 +79,8 @@ def atp_star(
             rows[:, list(chunk.rows)] = made.sign * estimate(())
             continue
         for layer in layers:
-            found = np.abs(estimate(_dropped(model, made, layer)))
-            for row, part in enumerate(parts):
-                owned = not part.granularity.startswith("resid")
-                if not (owned and part.layer == layer):
-                    rows[row, list(chunk.rows)] += found[row] / (len(layers) - owned)
+            found = np.abs(estimate(dropped(model, made, layer)))
+            rows[:, list(chunk.rows)] += found * shares(parts, layer, len(layers))[:, None]
     checked(dict(zip((part.name for part in parts), rows, strict=True)))
     names = [part.name for part in parts]
     how = [name for name, used in (("exact softmax", fix), ("layers dropped in turn, no sign", grad_drop)) if used]
@@ -109,15 +104,6 @@ def _estimate(
     if fix:
         return np.stack([through_patterns(part, parts, products) for part in parts])
     return np.stack([cells.sum(1) for _, cells in per_part(parts, products)])
-
-
-def _dropped(model: Model, made: Intervention, layer: int) -> list[Edit]:
-    """Edits that hold what a layer adds at what it is anyway: its value stays, and no gradient goes through it."""
-    names = (f"L{layer}.attn_out", f"L{layer}.mlp_out")
-    held = [name for name in names if model.why_not(name) is None]
-    if not held:
-        raise SiteError(f"GradDrop needs what layer {layer} adds to the residual stream: {model.why_not(names[0])}.")
-    return [edit.freeze(name, source=made.base) for name in held]
 
 
 def _sites(parts: Sequence[Part]) -> list[str]:

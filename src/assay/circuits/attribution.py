@@ -9,7 +9,7 @@ between direct and indirect paths, and everything where the metric has its optim
 layer-wise relevance propagation does for transformers: signals then flow through values alone, and nothing is lost to
 the curvature of norm and softmax; effects through queries and keys are left out by construction.
 
-Both measure themselves: a random sample of parts is patched exactly on the schedule, and the error is in the facts.
+All measure themselves: a random sample of parts is patched exactly on the schedule, and the error is in the facts.
 
 Cost: three forward passes and one backward pass of all examples, whatever the number of parts; and the sample's exact
 patches. Sources: Nanda 2023, "Attribution patching"; Syed et al. 2023, arXiv:2310.10348; Kramár et al. 2024,
@@ -24,6 +24,7 @@ from typing import Annotated
 import numpy as np
 import xarray as xr
 
+from assay.circuits import places_exactness
 from assay.circuits.ablation import Ablation, as_ablation
 from assay.circuits.claims import PLACES
 from assay.circuits.contrast import Direction
@@ -62,7 +63,7 @@ def attribution_patching(
     seed: Annotated[int, SEED] = 0,
 ) -> Scores:
     """Which parts matter, estimated from one gradient for all of them."""
-    parts, made = _asked(model, pairs, granularity, ablation, direction, metric)
+    parts, made = asked(model, pairs, granularity, ablation=ablation, direction=direction, metric=metric)
     rows, known = estimate(model, made, parts)
     scores = summed(rows, QUANTITY, known.facts)
     return against_exact(model, made, parts, scores=scores, check=check, seed=seed)
@@ -81,20 +82,16 @@ def attribution_positions(
     direction: Annotated[Direction, DIRECTION],
     metric: Annotated[AMetric, METRIC],
     positions: Annotated[tuple[str | int, ...] | None, POSITIONS] = None,
+    check: Annotated[int, places_exactness.CHECK] = 16,
+    seed: Annotated[int, places_exactness.SEED] = 0,
 ) -> Result:
     """Which parts matter, and where, estimated from one gradient for all of them.
 
     `effect` (component, pos, example) is the estimate of what `ablate_positions` or `patch_positions` measures.
     """
-    parts, made = _asked(model, pairs, granularity, ablation, direction, metric)
+    parts, made = asked(model, pairs, granularity, ablation=ablation, direction=direction, metric=metric)
     rows, known = estimate(model, made, parts)
-    at = _indices(pairs, positions)
-    every = np.arange(len(pairs))
-    data = xr.Dataset(
-        {"effect": (("component", "pos", "example"), np.stack([row[at, every] for row in rows.values()]))},
-        coords={"component": list(rows), "pos": list(range(len(at))) if positions is None else list(positions)},
-    )
-    return Result(data, known.provenance.with_facts(*known.facts))
+    return at_positions(model, made, parts, rows=rows, known=known, positions=positions, check=check, seed=seed)
 
 
 @method(
@@ -117,7 +114,7 @@ def relevance_patching(
     seed: Annotated[int, SEED] = 0,
 ) -> Scores:
     """Which parts matter, from a gradient that takes norms' scales and attention patterns for constant."""
-    parts, made = _asked(model, pairs, granularity, ablation, direction, metric)
+    parts, made = asked(model, pairs, granularity, ablation=ablation, direction=direction, metric=metric)
     rows, known = estimate(model, made, parts, frozen=frozen)
     quantity = f"metric lost when the part is replaced, to first order with {', '.join(frozen) or 'nothing'} frozen"
     scores = summed(rows, quantity, known.facts)
@@ -145,15 +142,41 @@ def summed(rows: Mapping[str, np.ndarray], quantity: str, facts: Sequence[str]) 
     return Scores.over_examples(list(rows), np.stack([row.sum(0) for row in rows.values()]), quantity, facts)
 
 
-def _asked(
-    model: Model, pairs: Pairs, granularity: str, ablation: object, direction: Direction, metric: object
+def at_positions(
+    model: Model,
+    made: Intervention,
+    parts: Sequence[Part],
+    *,
+    rows: Mapping[str, np.ndarray],
+    known: Values,
+    positions: Positions,
+    check: int,
+    seed: int,
+    absolute: bool = False,
+) -> Result:
+    """Estimates [pos, example] of parts at the positions that are asked for, with their error on a sample of places."""
+    index = indices(made.pairs, positions)
+    at: list[str | int] = list(range(len(index))) if positions is None else list(positions)
+    effect = np.stack([row[index, np.arange(len(made.pairs))] for row in rows.values()])
+    error = places_exactness.error_at_places(
+        model, made, parts, effect=effect, at=at, check=check, seed=seed, absolute=absolute
+    )
+    data = xr.Dataset(
+        {"effect": (("component", "pos", "example"), effect)}, coords={"component": list(rows), "pos": at}
+    )
+    return Result(data, known.provenance.with_facts(*known.facts, *error))
+
+
+def asked(
+    model: Model, pairs: Pairs, granularity: str, *, ablation: object, direction: Direction, metric: object
 ) -> tuple[tuple[Part, ...], Intervention]:
+    """The parts of a granularity, and what replaces them."""
     parts = parts_of(model, granularity)
     made = intervene(model, pairs, parts, ablation=as_ablation(ablation), direction=direction, metric=as_metric(metric))
     return parts, made
 
 
-def _indices(pairs: Pairs, positions: Positions) -> np.ndarray:
+def indices(pairs: Pairs, positions: Positions) -> np.ndarray:
     """[pos, example]: the index of each position in each prompt."""
     lengths = pairs.lengths
     if positions is None:

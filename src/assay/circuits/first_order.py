@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -47,8 +48,14 @@ class Values:
 
     def change(self, site: str, rows: Sequence[int], length: int) -> Float[Tensor, "batch pos ..."]:
         """Replaced minus own value, for examples of one length; attention patterns as [batch, query, head, key]."""
-        difference = self.replaced[site][list(rows)] - self.own[site][list(rows)]
-        return positions_first(site, difference)[:, :length, ..., : length if is_pattern(site) else None]
+        return self.of("replaced", site, rows, length) - self.of("own", site, rows, length)
+
+    def of(
+        self, which: Literal["own", "replaced"], site: str, rows: Sequence[int], length: int
+    ) -> Float[Tensor, "batch pos ..."]:
+        """Own or replaced values of examples of one length."""
+        value = (self.own if which == "own" else self.replaced)[site][list(rows)]
+        return positions_first(site, value)[:, :length, ..., : length if is_pattern(site) else None]
 
 
 def values(model: Model, made: Intervention, sites: Sequence[str], *, other: Run | None = None) -> Values:

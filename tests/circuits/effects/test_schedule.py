@@ -29,3 +29,17 @@ def test_the_schedule_gives_the_naive_numbers_with_no_more_work(
     for name in fast.names:
         np.testing.assert_allclose(fast[name].values, slow[name].values, atol=EXACT, err_msg=name)
     assert 0 < fast.cost.token_layers <= slow.cost.token_layers
+
+
+@pytest.mark.parametrize("method", [mediated_effects, self_repair])
+def test_parts_that_fill_a_grid_are_one_sweep_from_their_layers_on(method: Callable[..., Result]) -> None:
+    """Three heads and the MLP of every layer. A naive engine takes a pass for each run of each part; here a run begins at its
+    part's layer and first changed position, but for those that read another run which varies (`indirect`)."""
+    model, pairs = tiny_llama(), pairs_of_ids(4)
+    nodes = tuple(f"L{layer}.{part}" for layer in (0, 1, 2) for part in ("H0", "H1", "H2", "mlp"))
+    found = method(model, pairs, **(ASKED | {"nodes": nodes}))
+    runs, share = (3, 0.75) if method is mediated_effects else (4, 0.5)
+    naive = len(nodes) * runs * model.n_layers * sum(pairs.lengths)
+    assert found.cost.token_layers < share * naive
+    assert any(fact.startswith("engine: scheduled") for fact in found.provenance.facts)
+    assert list(found.data["node"].values) == list(nodes)

@@ -15,30 +15,31 @@ Pearl's own two-term identity holds too: total = direct + (indirect + interactio
 In a model where every effect adds up, the interaction is 0. Where it is large, "the direct effect" depends on what the
 mediators do meanwhile, and one number hides that. Mediators are held jointly, so paths between them are cut as well.
 
-Cost: three forward passes of all examples for each part, and two more. Sources: Pearl 2001, arXiv:1301.2300; VanderWeele
+Cost: at most three forward passes of all examples for each part, and two more; parts that fill a grid of layers and heads
+are one sweep, of which the schedule computes what differs. Sources: Pearl 2001, arXiv:1301.2300; VanderWeele
 2013, doi:10.1097/EDE.0b013e318281a64e; for networks: Mueller 2024, arXiv:2407.04690.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import numpy as np
 import xarray as xr
 
 from assay.circuits.ablation import Ablation, as_ablation
-from assay.circuits.effects.parts import ABLATION, Part, ablated, held, later, measured, parts, replaced
+from assay.circuits.effects.one_by_one import Place, held_from, one_by_one
+from assay.circuits.effects.parts import ABLATION, Part, held, parts, replaced
 from assay.circuits.measuring import METRIC, AMetric, as_metric
-from assay.circuits.replacement import Replacement
 from assay.core.claims import Claim
 from assay.core.errors import DataError
-from assay.core.provenance import Cost
 from assay.core.registry import method
 from assay.core.result import Result
 from assay.data.pairs import Pairs
 from assay.engine.model import Model
-from assay.experiments.runs import Run
+from assay.experiments.edits import Edit
 
 AT_ONCE = 4
 """Parts in one experiment: three runs of each."""
@@ -68,48 +69,44 @@ def mediated_effects(
     `total`, `direct`, `indirect`, `interaction` (node, example): positive where the part's clean value helps. `clean`
     (example) is the metric of the unchanged run.
     """
-    chosen, value, measure = parts(nodes), as_ablation(ablation), as_metric(metric)
+    chosen, value = parts(nodes), as_ablation(ablation)
     by = replaced(pairs, value, chosen)
-    between = {each.name: _between(model, each, mediators) for each in chosen}
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in EFFECTS}
-    cost, clean, found = Cost(), np.array([]), None
-    for start in range(0, len(chosen), AT_ONCE):
-        runs: dict[str, Run] = {}
-        for each in chosen[start : start + AT_ONCE]:
-            runs |= _runs(each, between[each.name], by)
-        values, found = measured(model, by, runs, metric=measure)
-        cost, clean = cost + found.cost, values["clean"]
-        for each in chosen[start : start + AT_ONCE]:
-            total, direct, indirect = (clean - values[f"{kind} {each.name}"] for kind in EFFECTS[:3])
-            for name, row in zip(EFFECTS, (total, direct, indirect, total - direct - indirect), strict=True):
-                rows[name].append(row)
-    assert found is not None  # at least one part: `parts` saw to it
+    between = _checked(chosen, mediators)
+    found = one_by_one(model, by, chosen, partial(_runs, model, between), metric=as_metric(metric), at_once=AT_ONCE)
+    total, direct, indirect = (found.clean - found.of(kind, chosen) for kind in EFFECTS[:3])
+    rows = (total, direct, indirect, total - direct - indirect)
     data = xr.Dataset(
-        {name: (("node", "example"), np.stack(each)) for name, each in rows.items()} | {"clean": ("example", clean)},
+        {name: (("node", "example"), each) for name, each in zip(EFFECTS, rows, strict=True)}
+        | {"clean": ("example", found.clean)},
         coords={"node": list(nodes)},
     )
-    return Result(data, found.provenance.with_facts(*_facts(data, mediators, str(value))), cost)
+    return Result(data, found.provenance.with_facts(*_facts(data, mediators, str(value))), found.cost)
 
 
-def _between(model: Model, each: Part, mediators: Sequence[str] | None) -> list[Part]:
+def _checked(chosen: Sequence[Part], mediators: Sequence[str] | None) -> list[Part] | None:
+    """The mediators, if they are named; each must come after every part."""
     if mediators is None:
-        return later(model, each)
-    chosen = parts(mediators)
-    for mediator in chosen:
-        if mediator.when <= each.when:
-            raise DataError(
-                f"{mediator.name} does not come after {each.name}, so it can't mediate its effect: name later parts."
-            )
-    return chosen
+        return None
+    between = parts(mediators)
+    for each in chosen:
+        for mediator in between:
+            if mediator.when <= each.when:
+                raise DataError(
+                    f"{mediator.name} does not come after {each.name}, so it can't mediate its effect: name later parts."
+                )
+    return between
 
 
-def _runs(each: Part, between: Sequence[Part], by: Replacement) -> dict[str, Run]:
-    changed = ablated([each], by)
-    total = f"total {each.name}"
+def _runs(model: Model, between: Sequence[Part] | None, place: Place) -> dict[str, tuple[Edit, ...]]:
+    """Where all later parts are held, what comes before is too, which changes nothing; then the part itself is set."""
+
+    def mediating(source: str) -> tuple[Edit, ...]:
+        return held_from(model, place.first, source) if between is None else held(between, source)
+
     return {
-        total: Run(input="clean", edits=changed),
-        f"direct {each.name}": Run(input="clean", edits=(*changed, *held(between, "clean"))),
-        f"indirect {each.name}": Run(input="clean", edits=held(between, total)),
+        "total": (place.ablate,),
+        "direct": (*mediating("clean"), place.ablate),
+        "indirect": (*mediating(place.run("total")), place.restore),
     }
 
 

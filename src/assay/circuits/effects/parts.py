@@ -75,13 +75,6 @@ def parts(names: Sequence[str], *, least: int = 1) -> list[Part]:
     return [part(name) for name in names]
 
 
-def later(model: Model, than: Part) -> list[Part]:
-    """Every layer's attention and MLP that come after a part in forward order, as far as the model has them."""
-    names = (f"L{layer}.{kind}" for layer in range(model.n_layers) for kind in ("attn", "mlp"))
-    found = (part(name) for name in names)
-    return [each for each in found if each.when > than.when and model.why_not(each.site) is None]
-
-
 def ablated(chosen: Iterable[Part], by: Replacement) -> tuple[Edit, ...]:
     """Edits that replace what these parts write."""
     return tuple(by.edit(site, head=heads) for site, heads in _by_site(chosen).items())

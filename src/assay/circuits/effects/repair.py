@@ -16,31 +16,30 @@ clean run, "scale" the number that the final norm divides by:
 fed by it. Parts of the same layer's attention do not respond to one another. Where the part is in the last layer, only the
 norm can respond. In a model without a final norm nothing is due to it, and a fact says so.
 
-Cost: four forward passes of all examples for each part, and two more. Sources: McGrath et al. 2023, arXiv:2307.15771; Rushing
+Cost: at most four forward passes of all examples for each part, and two more; parts that fill a grid of layers and heads are
+one sweep, of which the schedule computes what differs. Sources: McGrath et al. 2023, arXiv:2307.15771; Rushing
 & Nanda 2024, arXiv:2402.15390.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-import numpy as np
 import xarray as xr
 
 from assay.circuits.ablation import Ablation, as_ablation
-from assay.circuits.effects.parts import ABLATION, Part, ablated, held, later, measured, parts, replaced
+from assay.circuits.effects.one_by_one import Place, held_from, one_by_one
+from assay.circuits.effects.parts import ABLATION, parts, replaced
 from assay.circuits.measuring import METRIC, AMetric, as_metric
-from assay.circuits.replacement import Replacement
 from assay.core.caveats import caveat
 from assay.core.claims import Claim
-from assay.core.provenance import Cost
 from assay.core.registry import method
 from assay.core.result import Result
 from assay.data.pairs import Pairs
 from assay.engine.model import Model
 from assay.experiments import edit
 from assay.experiments.edits import Edit
-from assay.experiments.runs import Run
 
 AT_ONCE = 4
 """Parts in one experiment: four runs of each."""
@@ -72,15 +71,8 @@ def self_repair(
     """
     chosen, measure = parts(nodes), as_metric(metric)
     by = replaced(pairs, as_ablation(ablation), chosen)
-    rows, cost, clean, found = [], Cost(), np.array([]), None
-    for start in range(0, len(chosen), AT_ONCE):
-        some = chosen[start : start + AT_ONCE]
-        runs = {f"{kind} {each.name}": run for each in some for kind, run in _runs(model, each, by).items()}
-        values, found = measured(model, by, runs, metric=measure)
-        cost, clean = cost + found.cost, values["clean"]
-        rows += [np.stack([values[f"{kind} {each.name}"] for kind in KINDS]) for each in some]
-    assert found is not None  # at least one part: `parts` saw to it
-    nothing, norm, others, everything = np.stack(rows, axis=1)
+    found = one_by_one(model, by, chosen, partial(_runs, model), metric=measure, at_once=AT_ONCE)
+    clean, (nothing, norm, others, everything) = found.clean, (found.of(kind, chosen) for kind in KINDS)
     measures = {
         "before": clean - nothing,
         "after": clean - everything,
@@ -96,16 +88,15 @@ def self_repair(
     facts = _facts(data, str(as_ablation(ablation)))
     if (why := model.why_not(SCALE)) is not None:
         facts.append(caveat(f"the final norm's scale is not held, so nothing is put down to it: {why}"))
-    return Result(data, found.provenance.with_facts(*facts), cost)
+    return Result(data, found.provenance.with_facts(*facts), found.cost)
 
 
-def _runs(model: Model, each: Part, by: Replacement) -> dict[str, Run]:
+def _runs(model: Model, place: Place) -> dict[str, tuple[Edit, ...]]:
     """What may respond in each run: nothing, the final norm, later parts, all."""
-    changed = ablated([each], by)
-    rest = held(later(model, each), "clean")
+    rest = held_from(model, place.first, "clean")
     scale: tuple[Edit, ...] = () if model.why_not(SCALE) else (edit.freeze(SCALE, "clean"),)
-    responds: dict[str, tuple[Edit, ...]] = {"nothing": (*rest, *scale), "norm": rest, "parts": scale, "all": ()}
-    return {kind: Run(input="clean", edits=(*changed, *holds)) for kind, holds in responds.items()}
+    holds: dict[str, tuple[Edit, ...]] = {"nothing": (*rest, *scale), "norm": rest, "parts": scale, "all": ()}
+    return {kind: (*each, place.ablate) for kind, each in holds.items()}
 
 
 def _facts(data: xr.Dataset, ablation: str) -> list[str]:
