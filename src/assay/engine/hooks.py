@@ -168,6 +168,7 @@ class Tapping:
     def _unhook(self) -> None:
         for hooked in self.hooked.values():
             hooked.take_off()
+        self.hooked.clear()  # they know this context: a cycle, which would keep every tensor of its actions until the next gc
 
     def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A new forward pass: call counts and remembered tensors start afresh."""

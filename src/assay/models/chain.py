@@ -71,14 +71,17 @@ def _broken(stack: Stack) -> str | None:
 
 
 def argument_axes(now: Shape, traced: Shape, sizes: Mapping[str, int], chain: Chain) -> dict[int, str]:
-    """Which axes of an argument run over "batch" and "pos", from its shape now and in the traced pass."""
+    """Which axes of an argument run over "batch" and "pos", from its shape now and in the traced pass.
+
+    Examples come before positions: an axis after them that is as long by chance (a rotary dimension of 4) is another one.
+    """
     if now is None or traced is None or len(now) != len(traced):
         return {}
-    found = {}
+    found: dict[int, str] = {}
     for axis, (here, there) in enumerate(zip(now, traced, strict=True)):
         if there == chain.pos and here == sizes["pos"]:
             found[axis] = "pos"
-        elif there == chain.batch and here == sizes["batch"]:
+        elif there == chain.batch and here == sizes["batch"] and not found:
             found[axis] = "batch"
     return found
 

@@ -94,7 +94,7 @@ class RowRun:
         made.flops = self.costs.flow(
             [0] * (min(last + 1, len(self.chain)) - len(flow.tokens)) + flow.tokens,
             keys=_keys(sequences, scope.tokens, flat=self.flat),
-            read=len(made.values.read),
+            read=0 if output is None else output[..., 0].numel(),
         ).flops
         self.runner.tally.passes += 1
         self.runner.tally.rows += len(sequences)

@@ -196,10 +196,12 @@ class Plan:
         return [plan for plan in found if plan.token_layers or plan.work.flops]
 
     def _read(self, name: str, runner: Runner) -> int:
-        """Positions of a sequence at which metrics read the logits; those that read all are counted so."""
-        metrics = output_metrics(self.metrics(name))
-        tokens = runner.scope(self.experiment.run(name)).tokens
-        return max((1 if isinstance(m.pos, int | str) else tokens for m in metrics), default=0)
+        """Positions of a sequence that are unembedded: those that metrics read, or all where a site after the blocks is used."""
+        if not output_metrics(self.metrics(name)):
+            return 0
+        sites = [*self.needed.get(name, ()), *(site for placed in self.placed[name] for _, site in placed)]
+        everywhere = any(site.layer is None for site in sites)
+        return Reads(None if everywhere else reader(self.experiment)).most(name, runner.scope_of)
 
     @property
     def chain(self) -> Chain:
