@@ -24,6 +24,7 @@ from assay.experiments.places import (
     on_prompt,
     position_problems,
     site_position_problems,
+    step_problems,
 )
 from assay.experiments.shapes import value_problems
 
@@ -31,9 +32,12 @@ SHOWN = 8
 """At most so many problems are told at once."""
 
 
-def check(experiment: Experiment, facts: Facts) -> None:
-    """Raise what is wrong: the problem itself if there is one, a list if there are several."""
-    found = problems(experiment, facts)
+def check(experiment: Experiment, facts: Facts, *, steps: int = 1) -> None:
+    """Raise what is wrong: the problem itself if there is one, a list if there are several.
+
+    `steps`: how many steps a generation has at most; a plain run has one.
+    """
+    found = problems(experiment, facts, steps=steps)
     if len(found) == 1:
         raise found[0]
     if found:
@@ -44,13 +48,14 @@ def check(experiment: Experiment, facts: Facts) -> None:
         raise kind("\n".join([f"{len(found)} problems:", *lines, *more]))
 
 
-def problems(experiment: Experiment, facts: Facts) -> list[AssayError]:
+def problems(experiment: Experiment, facts: Facts, *, steps: int = 1) -> list[AssayError]:
     """All that is wrong, each once."""
     found = list(_input_problems(experiment, facts))
     for name, run in experiment.runs.items():
         for edit in run.edits:
             for filled in _filled(edit, name, experiment):
                 found += _edit_problems(filled, name, experiment=experiment, facts=facts)
+                found += step_problems(f"{filled}", filled, steps=steps)
                 everywhere = _every_position(edit, filled, experiment)
                 aligned = filled.model_copy(update={"pos": None}) if everywhere else filled
                 found += _alignment_problems(aligned, name, experiment=experiment, facts=facts)

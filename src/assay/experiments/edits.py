@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator
 
 from assay.core.sites import SiteName
-from assay.experiments.positions import Indices, Pos
+from assay.experiments.positions import Indices, Pos, Steps
 from assay.experiments.record import Record
 
 ANY_SITE = "*"
@@ -54,7 +54,7 @@ class Edit(Record):
     """Entries of the last axis; None is all."""
     examples: Indices = None
     """Examples of the run's input; None is all."""
-    step: Indices = None
+    step: Steps = None
     """Generation steps (0 is the prompt's own pass); None is all."""
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 
 from assay.core.errors import AssayError, ExperimentError, InputError
 from assay.core.sites import SiteName
+from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.facts import Facts, SiteFacts, head_axis, position_axis
 from assay.experiments.inputs import Input
@@ -114,6 +115,28 @@ def example_problems(what: str, examples: Any, reader: Reader) -> Iterator[Assay
     """Examples that the input does not have."""
     if examples is not None:
         yield from _index_problems(what, examples, size=reader.given.examples, axis="example")
+
+
+def step_problems(what: str, edit: Edit, *, steps: int) -> Iterator[AssayError]:
+    """Steps of a generation that there are not, in which the edit would do nothing."""
+    if edit.step is None:
+        return
+    named = (edit.step,) if isinstance(edit.step, int) else edit.step if isinstance(edit.step, tuple) else ()
+    chosen = (
+        range(steps)[slice(edit.step.start, edit.step.stop, edit.step.step)] if isinstance(edit.step, Slice) else named
+    )
+    if not chosen or not all(0 <= step < steps for step in chosen):
+        there = f"steps 0 … {steps - 1}: step k is the pass over the k-th new token, and the last one is not passed on"
+        yield InputError(
+            f"{what}: there is no such step. A plain run has step 0 alone, the prompt's own pass; later ones are those of "
+            "model.generate. Leave step= out."
+            if steps == 1
+            else f"{what}: there is no such step. With max_new_tokens={steps} there are {there}."
+        )
+    elif edit.pos is not None and 0 not in chosen:
+        yield InputError(
+            f"{what}: pos counts in the prompt, which is step 0. Leave pos= out for later steps, or take step 0."
+        )
 
 
 def _index_problems(what: str, selection: Any, *, size: int, axis: str) -> Iterator[AssayError]:

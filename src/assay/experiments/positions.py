@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from assay.core.errors import ExperimentError, InputError, nearest
 from assay.experiments.record import Record
@@ -84,6 +84,19 @@ Pos = Annotated[int | str | tuple[int | str, ...] | Slice | None, BeforeValidato
 
 Indices = Annotated[int | tuple[int, ...] | Slice | None, BeforeValidator(_as_indices)]
 """Indices along another axis: None for all, one, a list, or a slice."""
+
+
+def _not_from_the_end(value: Any) -> Any:
+    bounds = (value.start, value.stop) if isinstance(value, Slice) else value if isinstance(value, tuple) else (value,)
+    if any(isinstance(bound, int) and bound < 0 for bound in bounds):
+        raise ExperimentError(
+            f"step={value}: where a text will end is not known before, so steps are counted from 0, the prompt's own pass."
+        )
+    return value
+
+
+Steps = Annotated[Indices, AfterValidator(_not_from_the_end)]
+"""Steps of a generation: as `Indices`, none of them counted from the end."""
 
 
 def resolve(

@@ -14,7 +14,7 @@ from assay.experiments.positions import resolve_indices
 from assay.experiments.sourced_edits import Swap
 
 Size = tuple[str, int | None]
-"""An axis with its size, None where it varies between examples."""
+"""An axis with its size; None where it is not known, 0 where it varies between examples."""
 
 
 def value_problems(edit: Edit, site: SiteFacts, *, name: str, reader: Reader) -> Iterator[AssayError]:
@@ -46,10 +46,7 @@ def selected(edit: Edit, site: SiteFacts, *, name: str, reader: Reader) -> list[
 
 
 def _batch(edit: Edit, reader: Reader) -> Size:
-    """Examples are run in groups of equal length, so their number is known only if there is one group."""
-    examples = resolve_indices(edit.examples, size=reader.given.examples, axis="example")
-    lengths = {(reader.lengths or (0,) * reader.given.examples)[example] for example in examples}
-    return ("example", len(examples) if len(lengths) == 1 else None)
+    return ("example", len(resolve_indices(edit.examples, size=reader.given.examples, axis="example")))
 
 
 def _size(axis: str, edit: Edit, site: SiteFacts, *, on: Reader | None) -> Size:
@@ -61,7 +58,7 @@ def _size(axis: str, edit: Edit, site: SiteFacts, *, on: Reader | None) -> Size:
         return (axis, None)
     pos = None if axis == "key" else edit.pos
     counts = {len(on.positions(pos, example)) for example in on.different(pos, edit.examples)}
-    return (axis, counts.pop() if len(counts) == 1 else None)
+    return (axis, counts.pop() if len(counts) == 1 else 0)
 
 
 def _broadcast(edit: Edit, what: str, shape: Sequence[int], sizes: Sequence[Size]) -> Iterator[AssayError]:
@@ -98,4 +95,4 @@ def _one_index(edit: Edit, axis: str) -> bool:
 
 def sizes_text(sizes: Sequence[Size]) -> str:
     """`[example 1, pos 7, d_model 576]`."""
-    return f"[{', '.join(axis if size is None else f'{axis} {size}' for axis, size in sizes)}]"
+    return f"[{', '.join(f'{axis} {size}' if size else axis for axis, size in sizes)}]"
