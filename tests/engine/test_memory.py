@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from assay import edit, metric, sweep
 from assay.core.errors import ExperimentError
+from assay.engine.hooks import Tapping
 from assay.engine.memory import Peak, budget, free_bytes
 from assay.engine.model import Model
 from assay.engine.schedule.batch import RowRun
@@ -77,3 +79,17 @@ def test_the_peak_is_seen() -> None:
     with Peak(CPU) as peak:
         torch.ones(2**24).sum()
     assert peak.bytes is None or 48 * 2**20 < peak.bytes < 256 * 2**20
+
+
+def test_what_passes_leave_is_gone_at_once(llama: Model) -> None:
+    """Not when Python next looks for cycles: until then logits of every pass would be in memory."""
+    llama.measure(EXPERIMENT)
+    gc.collect()
+    gc.disable()
+    try:
+        llama.measure(EXPERIMENT)
+        llama.run(INPUTS["a"], edits=[edit.zero("L0.mlp_out")], capture=["L1.pattern"])
+        left = [each for each in gc.get_objects() if type(each) is Tapping]
+    finally:
+        gc.enable()
+    assert left == []
