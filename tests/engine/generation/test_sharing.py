@@ -27,7 +27,6 @@ VECTOR = torch.linspace(-3, 3, 32).double()
 @contextmanager
 def counting(model: Model) -> Iterator[list[int]]:
     """Tokens that each block computes, one number for each call."""
-    layout_of(model.network)  # the trial comes before anything is counted
     seen: list[int] = []
     blocks = [
         m for name, m in model.native.named_modules() if name.rpartition(".")[2].isdigit() and name.count(".") == 2
@@ -40,6 +39,8 @@ def counting(model: Model) -> Iterator[list[int]]:
 
     # inside the blocks, so that rows that join at them are seen
     handles = [block.self_attn.register_forward_pre_hook(count, with_kwargs=True) for block in blocks]  # type: ignore[union-attr,operator]
+    layout_of(model.network)  # functions were put into it, so it is tried again: before anything is counted
+    seen.clear()
     try:
         yield seen
     finally:
