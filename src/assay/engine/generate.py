@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from assay.core.errors import ExperimentError, SettingsError, nearest
+from assay.core.errors import ExperimentError, InputError, SettingsError, nearest
 from assay.core.seeds import child_seed
 from assay.engine.changes import bind
 from assay.engine.edges.binding import refuse_edges
@@ -182,6 +182,8 @@ def native_arguments(
     network, prompts = runner.network, runner.prompts[run.input]
     inputs = on_device(network, prompts.inputs(own_rows(prompts, rows)))
     inputs.pop("use_cache", None)
+    if not _encoder_decoder(network.native) and any(max(p) == n - 1 for p, n in _paddings(prompts)):
+        raise InputError("a prompt is padded at its end, and the text would go on after the padding: pad at the left.")
     if not _encoder_decoder(network.native):
         check_length(network, inputs.get("input_ids"), sampling.max_new_tokens - 1)
     if "input_ids" in inputs and "attention_mask" not in inputs:
@@ -193,6 +195,11 @@ def native_arguments(
     if network.takes("logits_to_keep") and _all_positions(network, run, edited):
         settings["logits_to_keep"] = 0  # native code would compute the last ones only, and positions count them all
     return inputs, settings
+
+
+def _paddings(prompts: Prompts) -> list[tuple[frozenset[int], int]]:
+    """The padded positions of each prompt that has some, and its length."""
+    return [(padded, n) for padded, n in zip(prompts.padded or (), prompts.lengths, strict=False) if padded]
 
 
 def _all_positions(network: Network, run: Run, edited: Iterable[Site]) -> bool:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.core.errors import SiteError, nearest
+from assay.core.errors import InputError, SiteError, nearest
 from assay.engine.prepare import checked, prompts_of
 from assay.engine.rows import groups, in_order, merge
 from assay.engine.runner import Runner, executed, needed_sites
@@ -19,7 +19,7 @@ from assay.engine.source_means import source_means
 from assay.experiments.captures import Capture, GradCapture
 from assay.experiments.experiment import Experiment
 from assay.experiments.inputs import as_input
-from assay.experiments.positions import resolve_indices
+from assay.experiments.positions import resolve, resolve_indices
 from assay.experiments.runs import Run
 from assay.models.network import Network
 from assay.models.prompts import Prompts
@@ -68,8 +68,13 @@ class RunResult:
 
     def top(self, k: int = 5, *, pos: int = -1, row: int = 0) -> list[tuple[str, float]]:
         """The k most probable next tokens at a position of one prompt, with their probabilities."""
-        length = self.tokens.lengths[row]
-        probabilities = torch.softmax(self.logits[row, pos % length].float(), -1)
+        row = resolve_indices(row, size=len(self.tokens), axis="prompt")[0]
+        at = resolve(pos, length=self.tokens.lengths[row])[0]
+        if self.tokens.padded is not None and at in self.tokens.padded[row]:
+            raise InputError(
+                f"position {at} of prompt {row} is padding: its attention_mask is 0 there. Choose another."
+            )
+        probabilities = torch.softmax(self.logits[row, at].float(), -1)
         best = probabilities.topk(k)
         decode = self.network.tokenizer.decode if self.network.tokenizer else lambda ids: str(ids[0])
         return [(str(decode([int(i)])), float(p)) for p, i in zip(best.values, best.indices, strict=True)]

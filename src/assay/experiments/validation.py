@@ -52,6 +52,21 @@ def check_parts(experiment: Experiment) -> None:
     for metric in experiment.metrics:
         _check_metric(experiment, metric, known)
     _check_sweep(experiment)
+    _check_comparisons(experiment)
+
+
+def _check_comparisons(experiment: Experiment) -> None:
+    """A metric has a number for every variant only where its own run varies."""
+    varying = experiment.varying() if experiment.sweep is not None else frozenset()
+    for metric in experiment.metrics:
+        read = metric.run or experiment.main
+        if metric.other_run in varying and read not in varying:
+            opposite = {"kl": "reverse_kl", "reverse_kl": "kl"}.get(metric.kind, metric.kind)
+            raise ExperimentError(
+                f"the metric {metric.name!r} compares {read!r}, which is the same in all variants, with "
+                f"{metric.other_run!r}, which the sweep varies: read it the other way round, "
+                f"metric.{opposite}(to={read!r}, run={metric.other_run!r})."
+            )
 
 
 def _check_run(experiment: Experiment, name: str, run: Run) -> None:

@@ -51,7 +51,8 @@ class NormReaders:
         reading = [
             (Reading(stream, norm), out)
             for norm, source, out in self.norms
-            if same(values[source], values[stream]) and values[out].shape == values[stream].shape
+            if same(values[stream].to(values[source].dtype), values[source])  # the stream may be kept in a finer dtype
+            and values[out].shape == values[stream].shape
         ]
         if entry is not None:
             if same(values[stream], values[entry]):

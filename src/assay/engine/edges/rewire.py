@@ -194,7 +194,7 @@ class Rewire:
 
     def _mixed(self, share: Tensor, written: _Written) -> Tensor:
         """The change that each receiver sees of some senders of one layer."""
-        flat = share.transpose(1, 2) @ written.change.flatten(2)
+        flat = share.transpose(1, 2) @ written.change.flatten(2).to(share)  # the stream may be kept in a finer dtype
         mixed: Tensor = flat.unflatten(2, written.change.shape[2:])
         if written.heads is None or written.out is None:
             return mixed

@@ -193,7 +193,7 @@ class Slopes:
             numbers = [n for place in places for n in self._summed[place].numbers]
             last = max(n for n, sender in enumerate(self.senders) if _before(sender, layer)) + 1
             gradient = torch.cat([self._gradient(place) for place in places], 1)
-            for example, some in enumerate(changes[:, :last]):
+            for example, some in enumerate(changes[:, :last].to(gradient.dtype)):
                 total = some.flatten(1) @ gradient[example].flatten(1).T
                 if stream is not None:
                     unit = torch.stack([unit[example] for unit in self._units[stream]], -1)  # pos d_model point

@@ -196,11 +196,12 @@ class Plan:
         return [plan for plan in found if plan.token_layers or plan.work.flops]
 
     def _read(self, name: str, runner: Runner) -> int:
-        """Positions of a sequence that are unembedded: those that metrics read, or all where a site after the blocks is used."""
-        if not output_metrics(self.metrics(name)):
+        """Positions of a sequence that are unembedded: those that metrics read; all where a site after the blocks is used."""
+        reads, kept = bool(output_metrics(self.metrics(name))), self.needed.get(name, ())
+        everywhere = any(site.layer is None for site in kept)
+        if not reads and not everywhere:
             return 0
-        sites = [*self.needed.get(name, ()), *(site for placed in self.placed[name] for _, site in placed)]
-        everywhere = any(site.layer is None for site in sites)
+        everywhere |= any(site.layer is None for placed in self.placed[name] for _, site in placed)
         return Reads(None if everywhere else reader(self.experiment)).most(name, runner.scope_of)
 
     @property
