@@ -8,7 +8,7 @@ from tests.engine import by_hand
 from torch import Tensor
 
 from assay import edit
-from assay.core.errors import AssayError, ExperimentError
+from assay.core.errors import AssayError, ExperimentError, InputError
 from assay.core.seeds import child_seed
 from assay.engine.model import Model, load
 
@@ -237,3 +237,51 @@ def test_what_cannot_generate_says_so() -> None:
 def test_settings_that_make_no_sense(llama: Model, bad: dict[str, float]) -> None:
     with pytest.raises(AssayError):
         llama.generate(IDS, **bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["BartForConditionalGeneration", "T5ForConditionalGeneration"])
+@pytest.mark.parametrize("cache", [True, False])
+def test_steps_of_an_encoder_decoder_are_the_decoders(name: str, cache: bool) -> None:
+    """Whatever the length of the encoder's prompt, the text changes from the token that the edited step chooses."""
+    from tests.conformance.zoo import build
+
+    native, _ = build(name)
+    settings = native.generation_config  # type: ignore[union-attr]
+    settings.eos_token_id, settings.forced_eos_token_id, settings.decoder_start_token_id, settings.pad_token_id = (
+        59,
+        None,
+        2,
+        0,
+    )
+    model = load(native)
+    plain = model.generate([[5, 7, 11, 13, 4]], max_new_tokens=6).tokens[0]
+    for step, first in [(0, 0), (1, 1), (slice(2, None), 2), ([1, 3], 1)]:
+        made = edit.noise("dec.L1.resid_post", 30.0, step=step)  # type: ignore[arg-type]
+        found = model.generate([[5, 7, 11, 13, 4]], edits=made, max_new_tokens=6, use_cache=cache).tokens[0]
+        assert [a == b for a, b in zip(found, plain, strict=True)].index(False) == first, step
+
+
+@pytest.mark.parametrize("step", [6, [1, 9], slice(6, 8), slice(3, 3)])
+def test_a_step_that_there_will_not_be_is_refused(llama: Model, step: object) -> None:
+    made = edit.zero("L1.z", step=step)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="With max_new_tokens=6 there are steps 0 … 5"):
+        llama.generate(IDS, edits=made, max_new_tokens=6)
+    with pytest.raises(InputError, match="With max_new_tokens=6 there are steps 0 … 5"):
+        llama.generate_sweep(IDS, made, max_new_tokens=6)
+
+
+def test_a_place_in_the_prompt_at_later_steps_is_refused(llama: Model) -> None:
+    with pytest.raises(InputError, match="pos counts in the prompt, which is step 0"):
+        llama.generate(IDS, edits=edit.zero("L1.z", pos=-1, step=1))
+
+
+def test_a_plain_run_has_the_prompts_step_alone(llama: Model) -> None:
+    assert torch.equal(*(llama.run(IDS, edits=edit.zero("L1.z", step=s)).logits for s in (0, None)))
+    with pytest.raises(InputError, match="A plain run has step 0 alone"):
+        llama.run(IDS, edits=edit.zero("L1.z", step=1))
+
+
+@pytest.mark.parametrize("step", [-1, [0, -2], slice(-3, None), slice(0, -1)])
+def test_steps_are_not_counted_from_the_end(step: object) -> None:
+    with pytest.raises(ExperimentError, match="steps are counted from 0"):
+        edit.zero("L1.z", step=step)  # type: ignore[arg-type]

@@ -75,6 +75,9 @@ class TinyFacts:
         tokens = self.tokens(input_name)
         return None if tokens is None else [len(row) for row in tokens]
 
+    def padded(self, input_name: str) -> None:
+        return None
+
     def split(self, text: str) -> list[str]:
         if not self.tokenizer:
             raise InputError("no tokenizer")

@@ -22,7 +22,9 @@ from assay.experiments.places import (
     example_problems,
     head_problems,
     on_prompt,
+    padding_problems,
     position_problems,
+    ragged_problems,
     site_position_problems,
     step_problems,
 )
@@ -57,6 +59,8 @@ def problems(experiment: Experiment, facts: Facts, *, steps: int = 1) -> list[As
                 found += _edit_problems(filled, name, experiment=experiment, facts=facts)
                 found += step_problems(f"{filled}", filled, steps=steps)
                 everywhere = _every_position(edit, filled, experiment)
+                if everywhere:
+                    found += padding_problems(f"{edit}", None, reader=Reader.of(experiment, name, facts))
                 aligned = filled.model_copy(update={"pos": None}) if everywhere else filled
                 found += _alignment_problems(aligned, name, experiment=experiment, facts=facts)
         for capture in run.captures:
@@ -172,5 +176,6 @@ def _capture_problems(capture: Capture, run: str, *, experiment: Experiment, fac
         yield from site_position_problems(what, capture.pos, site)
     if any(on_prompt(site, capture.site) for site in sites):
         yield from position_problems(what, capture.pos, reader=reader)
+        yield from ragged_problems(what, capture.pos, reader=reader)
     if isinstance(capture, GradCapture):
         yield from metric_problems(capture.of, run=run, experiment=experiment, facts=facts)

@@ -44,6 +44,9 @@ class Facts(Protocol):
     def lengths(self, input_name: str) -> Sequence[int] | None:
         """The number of tokens of each example of an input; None if it has none."""
 
+    def padded(self, input_name: str) -> Sequence[frozenset[int]] | None:
+        """The positions of each example of an input that its mask calls padding; None if it has none."""
+
     def split(self, text: str) -> Sequence[str]:
         """The tokens of an answer, as text. InputError without a tokenizer."""
 

@@ -13,7 +13,15 @@ from assay.experiments.edits import without_layer
 from assay.experiments.experiment import Experiment
 from assay.experiments.facts import Facts, SiteFacts
 from assay.experiments.metrics import Loss, Metric
-from assay.experiments.places import Reader, axes_text, head_problems, position_problems, site_position_problems
+from assay.experiments.places import (
+    Reader,
+    axes_text,
+    head_problems,
+    padding_problems,
+    position_problems,
+    ragged_problems,
+    site_position_problems,
+)
 from assay.experiments.positions import Slice
 from assay.experiments.site_metrics import SiteMetric
 
@@ -29,6 +37,9 @@ def metric_problems(metric: Metric, *, run: str, experiment: Experiment, facts: 
             f"{what} needs the token ids of one sequence, which the input {reader.name!r} does not give."
         )
     yield from position_problems(what, metric.pos, reader=reader)
+    yield from ragged_problems(what, metric.pos, reader=reader)
+    if metric.pos is None and reader.lengths is not None:
+        yield from padding_problems(what, None, reader=reader)
     for field, value in metric.asks.items():
         yield from _answer_problems(what, metric, field, value, reader=reader, facts=facts)
     if metric.other_run is not None:

@@ -36,6 +36,10 @@ class NetworkFacts:
             return None
         return prompts.lengths
 
+    def padded(self, input_name: str) -> list[frozenset[int]] | None:
+        """The positions of each example of an input that its mask calls padding; None if it has none."""
+        return self.prompts[input_name].padded if self.lengths(input_name) is not None else None
+
     def split(self, text: str) -> list[str]:
         """The tokens of an answer, as text."""
         tokenizer = self.network.tokenizer

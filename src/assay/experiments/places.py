@@ -82,6 +82,39 @@ def position_problems(what: str, pos: Any, *, reader: Reader, examples: Any = No
             reader.positions(pos, example)
     except InputError as error:
         yield InputError(f"{what}: {error}")
+        return
+    yield from padding_problems(what, pos, reader=reader, examples=examples)
+
+
+def padding_problems(what: str, pos: Any, *, reader: Reader, examples: Any = None) -> Iterator[AssayError]:
+    """A position that is padding in some example of the model's own inputs; None is every position."""
+    if (padded := reader.facts.padded(reader.name)) is None:
+        return
+    for example in resolve_indices(examples, size=reader.given.examples, axis="example"):
+        if at := padded[example] & set(reader.positions(pos, example)):
+            yield InputError(
+                f"{what}: position {min(at)} of example {example} in {reader.name!r} is padding (its attention_mask is 0 "
+                "there). Choose positions of the text, or give the prompts as texts or lists of token ids: those are "
+                "never padded."
+            )
+            return
+
+
+def ragged_problems(what: str, pos: Any, *, reader: Reader) -> Iterator[AssayError]:
+    """A slice with a named bound that has other numbers of positions in prompts of one length."""
+    if reader.lengths is None or not isinstance(pos, Slice) or not has_name(pos):
+        return
+    counts: dict[int, set[int]] = {}
+    for example, length in enumerate(reader.lengths):
+        try:
+            counts.setdefault(length, set()).add(len(reader.positions(pos, example)))
+        except InputError:
+            return  # reported where the positions themselves are checked
+    if several := next((found for found in counts.values() if len(found) > 1), None):
+        yield InputError(
+            f"{what}: pos={pos} selects {' or '.join(map(str, sorted(several)))} positions, depending on the example. Choose "
+            "as many in all, or keep every position (pos=None) and select afterwards."
+        )
 
 
 def site_position_problems(what: str, pos: Any, site: SiteFacts) -> Iterator[AssayError]:

@@ -36,6 +36,14 @@ class Prompts:
         """Number of tokens of each prompt."""
         return tuple(len(row) for row in self.rows)
 
+    @property
+    def padded(self) -> list[frozenset[int]] | None:
+        """The positions of each prompt that an attention mask among the model's own inputs calls padding."""
+        mask = None if self.tensors is None else self.tensors.get("attention_mask")
+        if not isinstance(mask, Tensor) or mask.shape != (len(self), max(self.lengths)) or bool(mask.bool().all()):
+            return None
+        return [frozenset((~row.bool()).nonzero()[:, 0].tolist()) for row in mask]
+
     def ids(self, rows: Sequence[int]) -> Int[Tensor, "batch pos"]:
         """Token ids of prompts of equal length."""
         return torch.tensor([self.rows[i] for i in rows])

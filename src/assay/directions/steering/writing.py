@@ -78,7 +78,11 @@ def steered_texts(
     for arm, found in {"steered": own, "random": at_random(own, 0)}.items():
         over = list(dict.fromkeys([*([0.0] if arm == "steered" else []), *strengths]))
         made = model.generate_sweep(
-            asked, _added(found, at), over={"scale": over}, max_new_tokens=max_new_tokens, temperature=0.0
+            asked,
+            _added(found, at, max_new_tokens),
+            over={"scale": over},
+            max_new_tokens=max_new_tokens,
+            temperature=0.0,
         )
         for strength in over:
             rows = made["tokens"].sel(scale=strength).values
@@ -91,10 +95,11 @@ def steered_texts(
     return _table(model, pairs, written)
 
 
-def _added(direction: Directions, at: Pos) -> list[Edit]:
+def _added(direction: Directions, at: Pos, tokens: int) -> list[Edit]:
     """The vector at the prompt's positions, and at every token that is written."""
     (one,) = direction
-    return [add(one, units="vector", pos=at), add(one, units="vector", step=slice(1, None))]
+    later = [add(one, units="vector", step=slice(1, None))] if tokens > 1 else []
+    return [add(one, units="vector", pos=at), *later]
 
 
 def _table(model: Model, pairs: Pairs, written: dict[str, tuple[Tokens, list[list[int]]]]) -> Result:
