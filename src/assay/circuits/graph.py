@@ -68,7 +68,7 @@ class Graph:
         """
         if grouped not in (False, True, "whole"):
             raise SettingsError(f"grouped={grouped!r}: expected false, true, or whole.")
-        return cls(layers_of(model, "whole" if grouped == "whole" else "auto"), grouped is True)
+        return cls(layers_of(model, "whole" if grouped == "whole" else "auto"), grouped not in (False, "whole"))
 
     @classmethod
     def naming(cls, model: Model, names: Iterable[str]) -> Graph:

@@ -200,7 +200,7 @@ class Slopes:
                     at = [torch.stack([a[example] for a in self._summed[place].along], -1) for place in places]
                     along = torch.cat(at).permute(1, 2, 0)  # pos point receiver
                     total -= ((some.transpose(0, 1) @ unit) @ along).sum(0)
-                found[example, :last, numbers] = total / self.points
+                found[example, :last, numbers] = (total / self.points).to(found)
         return found
 
     def _stream_at(self, place: Place) -> _Stream | None:
