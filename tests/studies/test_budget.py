@@ -43,6 +43,10 @@ def test_an_estimate_is_the_engines(replica: Place) -> None:
     lens = find("logit_lens")
     silent = estimate_step(lens, model, pairs, settings=lens.validated({}), earlier={})
     assert silent.seconds is None and "begins with a run" in str(silent.why_not)
+    dictionary = find("train_dictionary")  # of the untrained model, which it makes of the one that only explains
+    how = {"site": "resid_post", "depth": 0.5, "texts": {"corpus": "stdlib", "tokens": 100}, "weights": "untrained"}
+    trained = estimate_step(dictionary, model, pairs, settings=dictionary.validated(how), earlier={})
+    assert trained.seconds is None and "begins with a harvest" in str(trained.why_not)
     weights = find("head_weight_norms")
     edges = find("edge_patching")
     asked = edges.validated({"ablation": "counterfactual", "metric": "logit_diff", "receivers": "logits"})

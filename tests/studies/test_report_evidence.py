@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from assay.core.result import INFLUENCES
+from assay.stats import Estimate
+from assay.stats.controls import Comparison
 from assay.studies.conclusion import Judgement, NamedNumber, Number, read_conclusion
 from assay.studies.pick import StepData
 from assay.studies.quantity import Selector, Share, ShareOf
 from assay.studies.report import read_contents
+from assay.studies.report.against import Beside
 from assay.studies.report.evidence import by_template, evidence
 from assay.studies.report.limits import limits
 from assay.studies.run import run_study
@@ -97,6 +101,26 @@ def test_wordings_alone_are_worked_out_on_their_own_examples() -> None:
         )
     )
     assert by_template(share, {"kept": step}) == pytest.approx({"a": 1.0, "b": 0.3})
+
+
+def test_an_area_is_not_worked_out_as_a_mean_of_some_examples() -> None:
+    """Its values are influences: those of one wording may have a mean above 1."""
+    data = rows([[1.4, 1.4, 0.2, 0.4], [0.0] * 4], ["a", "a", "b", "b"])
+    asked = Selector(step="kept", variable="kept", coords={"ranking": "found"})
+    assert by_template(asked, {"kept": StepData("kept", data, "test")})["a"] > 1
+    marked = data.assign_attrs({INFLUENCES: ["kept"]})
+    assert by_template(asked, {"kept": StepData("kept", marked, "test")}) == {}
+
+
+def test_controls_speak_only_of_the_number_that_they_are_about() -> None:
+    one = Estimate(0.7, 0.6, 0.8, 20, "BCa")
+    for quantity in ("effect", "size of effect, the largest of 3", "effect, scale 1"):
+        of_result = Beside("steered", Comparison(quantity, one, ()))
+        assert of_result.concerns(["text_kl", "effect"])
+        assert not of_result.concerns(["text_kl", "effect_opposite"])
+    assert Beside("heads", Comparison("size of logit diff, mean of the 5 largest of 9", one, ()), only=True).concerns(
+        ["score"]
+    )
 
 
 def test_a_number_without_examples_has_no_wordings() -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from assay.stats.controls import Asked, Comparison
 
+INFLUENCES = "influences"
+"""An attribute of a Result's data: variables whose mean over all examples is the number, as of an AUROC or of a rate within
+one label. Means over some of the examples are not that number of those."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:

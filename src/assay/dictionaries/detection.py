@@ -27,7 +27,7 @@ from assay.core.errors import DataError
 from assay.core.protocols import Scores
 from assay.core.provenance import Provenance
 from assay.core.registry import method
-from assay.core.result import Result
+from assay.core.result import INFLUENCES, Result
 from assay.core.seeds import generator
 from assay.data.pairs import Pairs
 from assay.dictionaries.dictionary import Dictionary
@@ -108,6 +108,7 @@ def feature_detection(
     data = xr.Dataset(
         {name: (("reader", "example"), make(having, lacking)) for name, make in _MEASURES.items()},
         coords={"reader": readers},
+        attrs={INFLUENCES: ["auroc"]},
     )
     return Result(data, _made(used, seed, [*_facts(best, sign, about, pool), *dictionary.facts]))
 

@@ -19,7 +19,7 @@ from assay.core.claims import Claim
 from assay.core.direction import Directions
 from assay.core.errors import SettingsError
 from assay.core.registry import method
-from assay.core.result import Result
+from assay.core.result import INFLUENCES, Result
 from assay.data.pairs import Pairs
 from assay.data.relabel import What
 from assay.directions.labels import labelled_prompts
@@ -72,7 +72,10 @@ def monitor(
         "false_alarms": share_among(flagged, ~positive, prompts),
         "brier": brier(probability, prompts),
     }
-    data = xr.Dataset({name: (("example",), each) for name, each in variables.items()})
+    data = xr.Dataset(
+        {name: (("example",), each) for name, each in variables.items()},
+        attrs={INFLUENCES: ["auroc", "caught", "false_alarms"]},
+    )
     error = calibration_error(probability, prompts)
     data["calibration_error"] = ((), error)
     wordings = auroc_by_wording(readings, prompts)

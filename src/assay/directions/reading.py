@@ -19,7 +19,7 @@ from assay.core.direction import Directions
 from assay.core.errors import DataError
 from assay.core.provenance import Cost, Provenance
 from assay.core.registry import method
-from assay.core.result import Result
+from assay.core.result import INFLUENCES, Result
 from assay.core.sites import SiteName
 from assay.data.pairs import Pairs
 from assay.data.relabel import What
@@ -58,7 +58,11 @@ def read_directions(
     if len(prompts.labels) == 2:
         variables["auroc"] = np.stack([auroc(each, prompts) for each in readings])
     place, places = _places(sites)
-    data = xr.Dataset({name: ((place, "example"), each) for name, each in variables.items()}, coords={place: places})
+    data = xr.Dataset(
+        {name: ((place, "example"), each) for name, each in variables.items()},
+        coords={place: places},
+        attrs={INFLUENCES: ["auroc"]},
+    )
     data["majority"] = ((), np.bincount(prompts.y).max() / len(prompts.y))
     best = int(correct.mean(axis=1).argmax())
     told = ", ".join(f"{name} {share:.2f}" for name, share in by_wording(correct[best], prompts).items())

@@ -22,6 +22,7 @@ from assay.core.registry import Method
 from assay.engine.explain import Explanation
 from assay.engine.model import Model
 from assay.experiments.experiment import Experiment
+from assay.models.network import Network
 
 Forward = Callable[..., Any]
 
@@ -86,8 +87,8 @@ def _forward(native: nn.Module, function: Forward | None) -> Iterator[Forward | 
 class _Refusing(Model):
     """A model that explains what it is asked for, and computes nothing. `own`: its network's own forward."""
 
-    def __init__(self, model: Model, own: Forward | None) -> None:
-        super().__init__(model.network)
+    def __init__(self, model: Model | Network, own: Forward | None = None) -> None:
+        super().__init__(model.network if isinstance(model, Model) else model)
         self._own = own
 
     def measure(self, experiment: Experiment, **options: Any) -> NoReturn:

@@ -21,12 +21,22 @@ SCHEMA = "study.schema.json"
 STARTERS = {
     "circuit": "Which heads are enough for a behaviour",
     "replication": "Does a published number hold here",
-    "negative": "Something that is expected makes no difference",
+    "negative": "Large output weights make no difference",
     "probe": "Where a property can be read along a line",
     "monitor": "What a monitor made of a direction catches",
     "dictionary": "What a sparse dictionary of a layer holds",
     "steering": "Adding a direction changes what the model says",
 }
+QUESTIONS = {
+    "circuit": "Which heads are enough for this behaviour?",
+    "replication": "Does the published number hold here?",
+    "negative": "Do heads with large output weights keep the behaviour no better than random ones?",
+    "probe": "Can the property be read along a line, and in which layer?",
+    "monitor": "Does a monitor made of a direction catch what it should, at the rate of false alarms that was set?",
+    "dictionary": "What does a sparse dictionary of one layer hold?",
+    "steering": "Does adding a direction steer the model, at a cost that is worth it?",
+}
+"""What a starter asks if no question is given."""
 TASKS = {"probe": "agreement-attractor", "monitor": "sentiment", "steering": "sentiment", "dictionary": "sentiment"}
 """The task that a starter asks about if none is named; the others ask about indirect objects."""
 LATER: dict[str, str] = {}
@@ -90,7 +100,7 @@ def starter_text(
     return environment.from_string(source).render(
         schema=SCHEMA,
         title=_quoted(title or f"{STARTERS[starter]}: {task}"),
-        question=_quoted(question or f"{STARTERS[starter]}? (task {task})"),
+        question=_quoted(question or QUESTIONS[starter]),
         task=_quoted(task),
         n=n,
         few=max(8, n // 4),

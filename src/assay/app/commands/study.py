@@ -49,11 +49,11 @@ def new(
       assay study new studies/agreement.yaml --task agreement
       assay study new studies/absent.yaml --template negative --task greater-than --yes
     """
-    from assay.studies.new import STARTERS, TASKS, new_study, starter_text
+    from assay.studies.new import QUESTIONS, TASKS, new_study, starter_text
 
     starter_text(template)  # an unknown starter is refused before anything is asked
     if not (yes or as_json):
-        question = question or typer.prompt("What is the question?", default=f"{STARTERS[template]}?")
+        question = question or typer.prompt("What is the question?", default=QUESTIONS[template])
         task = task or typer.prompt("Which task family?", default=TASKS.get(template, "ioi"))
         n = n or typer.prompt("How many held-out examples?", default=96, type=int)
     answers = {"title": title, "question": question, "task": task, "n": n, "model": model}

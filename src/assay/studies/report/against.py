@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from assay.core.caveats import caveats_in
@@ -38,6 +39,8 @@ class Beside:
 
     step: str
     found: Comparison
+    only: bool = False
+    """Whether the result is of one quantity."""
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -60,6 +63,10 @@ class Beside:
         """What the run noted of it as caveats of the step: said by `weighed` already."""
         return caveats_in(self.found.caveats())
 
+    def concerns(self, variables: Iterable[str]) -> bool:
+        """Whether the controls are of a number that is read from here: scores have one, other results one for each variable."""
+        return self.only or self.found.quantity.removeprefix("size of ").partition(",")[0] in set(variables)
+
     def weighed(self) -> list[tuple[bool, str]]:
         """Whether each control speaks for the result, and the sentence that says it; those not made speak against."""
         missing = [(False, f"Control {name} of step {self.step} was not made: {why}.") for name, why in self.skipped]
@@ -78,7 +85,7 @@ def beside(result: StepResult | None) -> Beside | None:
     if result is None or not result.controls:
         return None
     try:
-        return Beside(result.step, Comparison.from_json(result.controls))
+        return Beside(result.step, Comparison.from_json(result.controls), result.gives == "Scores")
     except DataError:
         return None
 

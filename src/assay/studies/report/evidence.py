@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.core.errors import StudyError
+from assay.core.result import INFLUENCES
 from assay.core.svg import number as digits
 from assay.stats import Estimate
 from assay.studies.conclusion import Judgement, NamedNumber, Number
 from assay.studies.condition import Condition
 from assay.studies.pick import StepData, pick
 from assay.studies.quantity import Difference, Quantity, Ratio, Selector, Share, parts, selectors
-from assay.studies.report.against import beside
+from assay.studies.report.against import Beside, beside
 from assay.studies.report.contents import Contents
 from assay.studies.schema import Hypothesis
 
@@ -55,7 +56,7 @@ def _interval(judged: Judgement) -> tuple[bool, str]:
     if judged.number.method.startswith("exact"):
         met = predicted.holds(found.value)
         return met, f"The number {'meets' if met else 'breaks'} the prediction: {digits(found.value)}."
-    said = f"{short(judged.number)} against the prediction {judged.prediction}"
+    said = f"{short(judged.number)} against the prediction {in_words(predicted)}"
     if predicted.holds_throughout(found):
         margin = _margin(predicted, found)
         near = f"; its nearest end is {digits(margin)} from the limit" if margin is not None else ""
@@ -87,9 +88,16 @@ def _baseline(baseline: NamedNumber, judged: Judgement) -> tuple[bool, str]:
 
 def _controls(hypothesis: Hypothesis, contents: Contents) -> list[tuple[bool, str]]:
     """What the steps that the number is read from say of their controls."""
-    steps = dict.fromkeys(each.step for each in selectors(hypothesis.quantity))
-    found = [beside(contents.results.get(name)) for name in steps]
-    return [each for shown in found if shown is not None for each in shown.weighed()]
+    return [each for shown in controls_of(hypothesis, contents) for each in shown.weighed()]
+
+
+def controls_of(hypothesis: Hypothesis, contents: Contents) -> list[Beside]:
+    """The comparisons that are about a number which the hypothesis reads, and not about another one of the same step."""
+    read: dict[str, list[str]] = {}
+    for each in selectors(hypothesis.quantity):
+        read.setdefault(each.step, []).append(each.variable)
+    found = [(beside(contents.results.get(step)), variables) for step, variables in read.items()]
+    return [shown for shown, variables in found if shown is not None and shown.concerns(variables)]
 
 
 def _stays(judged: Judgement) -> list[tuple[bool, str]]:
@@ -128,6 +136,8 @@ def by_template(quantity: Quantity, numbers: Mapping[str, StepData]) -> dict[str
     if len(sets) != 1:
         return {}
     if all(pick(each, numbers).group is None for each in selectors(quantity)):
+        return {}
+    if any(each.variable in numbers[each.step].data.attrs.get(INFLUENCES, ()) for each in selectors(quantity)):
         return {}
     labels = next(each.data["template"].values for each in used.values() if "template" in each.data.coords)
     found = {}
@@ -181,6 +191,11 @@ def _estimate(number: Number) -> Estimate | None:
     if number.value is None or number.low is None or number.high is None:
         return None
     return Estimate(number.value, number.low, number.high, number.n, number.method, number.level)
+
+
+def in_words(condition: Condition) -> str:
+    """A condition with the signs of mathematics."""
+    return str(condition).replace(">=", "≥").replace("<=", "≤")
 
 
 def short(number: Number) -> str:

@@ -18,7 +18,7 @@ from assay.studies.report.choose import figures
 from assay.studies.report.contents import Contents
 from assay.studies.report.costs import Cost
 from assay.studies.report.drawn import Drawn
-from assay.studies.report.evidence import Evidence, evidence
+from assay.studies.report.evidence import Evidence, controls_of, evidence
 from assay.studies.report.limits import Group, limits
 from assay.studies.report.prompts import ShownSet, shown_prompts
 from assay.studies.report.scatter import estimates_against_exact
@@ -119,8 +119,6 @@ def _hypothesis(judged: Judgement, contents: Contents, wording: Iterable[Finding
     asked = next(each for each in contents.study.hypotheses if each.id == judged.id)
     read = [each.step for quantity in (asked.quantity, *(b.quantity for b in asked.baselines))
             for each in selectors(quantity)]  # fmt: skip
-    own = [each.step for each in selectors(asked.quantity)]
-    controls = [found for name in dict.fromkeys(own) if (found := beside(contents.results.get(name))) is not None]
     return ShownHypothesis(
         asked,
         judged,
@@ -128,7 +126,7 @@ def _hypothesis(judged: Judgement, contents: Contents, wording: Iterable[Finding
         strip(judged),
         small_strip(judged),
         steps=tuple(name for name in dict.fromkeys(read) if name in contents.results),
-        controls=tuple(controls),
+        controls=tuple(controls_of(asked, contents)),
         wording=tuple(each for each in wording if each.where.startswith(f"hypotheses.{judged.id}.")),
     )
 
