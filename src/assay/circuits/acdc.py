@@ -27,7 +27,7 @@ from assay.circuits.circuit import Circuit
 from assay.circuits.graph import Graph
 from assay.circuits.layers import GROUPED, Grouped
 from assay.circuits.measuring import AMetric, as_metric, sign_of
-from assay.circuits.running import circuits_of
+from assay.circuits.running import circuits_of, refuse_no_gap
 from assay.circuits.same_prompts import prompt_ids
 from assay.core.caveats import caveat
 from assay.core.errors import DataError, SettingsError
@@ -64,6 +64,7 @@ def acdc(
             f"tau={tau}: expected a number above 0; with 0 every edge that changes a last bit would stay."
         )
     graph, chosen = Graph.of(model, grouped=grouped), as_metric(metric)
+    refuse_no_gap(model, pairs, ablation=ablation, metric=chosen)
     made = circuits_of(model, pairs, graph=graph, ablation=ablation, metrics=chosen)
     search = _Search(graph, made, tau, sign_of(chosen), absolute)
     for done in search.run():

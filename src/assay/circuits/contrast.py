@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from assay.circuits.measuring import check_gap
 from assay.data.pairs import Pairs
 from assay.experiments import metric
 from assay.experiments.inputs import Input, as_input
@@ -65,6 +66,11 @@ def share(data: xr.Dataset, direction: Direction) -> xr.DataArray:
 
 
 def total_effect(data: xr.Dataset, direction: Direction) -> float:
-    """How far base and source lie apart, on average over examples: what a share of 1 stands for."""
+    """How far base and source lie apart, on average over examples: what a share of 1 stands for.
+
+    Raises:
+        DataError: they do not, so that there are no shares.
+    """
     base, source = base_and_source(direction)
+    check_gap(metric.logit_diff(), data["clean"].values, data["corrupt"].values)
     return float(np.mean(data[source] - data[base]))

@@ -31,7 +31,7 @@ from assay.circuits.ablation import Ablation, as_ablation
 from assay.circuits.graph import Graph
 from assay.circuits.layers import GROUPED, Grouped
 from assay.circuits.measuring import LESS_IS_BETTER, AMetric, as_metric
-from assay.circuits.running import circuits_of
+from assay.circuits.running import circuits_of, refuse_no_gap
 from assay.core.caveats import caveat
 from assay.core.errors import DataError, SettingsError
 from assay.core.progress import listening, report
@@ -99,6 +99,7 @@ def edge_mask(
         raise SettingsError(f"size={size}: this graph has {graph.edge_count:,} edges.")
     if len(pairs) < 4:
         raise SettingsError(f"{len(pairs)} pairs: expected at least 4, to train on some and to hold some out.")
+    refuse_no_gap(model, pairs, ablation=ablation, metric=chosen)
     made = circuits_of(model, pairs, graph=graph, ablation=ablation, metrics=chosen)
     aim, mask = _Aim(made, chosen.kind in LESS_IS_BETTER), _Mask(graph, kind, size, seed)
     order = np.random.default_rng(child_seed(seed, "held out")).permutation(len(pairs)).tolist()

@@ -21,7 +21,7 @@ from assay.circuits.edge_exactness import exact_effects
 from assay.circuits.graph import ARROW, Graph
 from assay.circuits.layers import GROUPED, Grouped
 from assay.circuits.measuring import METRIC, AMetric, as_metric, sign_of
-from assay.circuits.running import circuits_of
+from assay.circuits.running import circuits_of, refuse_no_gap
 from assay.core.errors import DataError, SettingsError
 from assay.core.protocols import Scores
 from assay.core.registry import method
@@ -32,6 +32,7 @@ REPLACED = "what a cut edge carries in place of its sender's value"
 
 
 @method(
+    intervenes=True,
     gives=Scores,
     cites=("arXiv:2211.00593", "arXiv:2304.05969"),
     cost="two forward passes of all examples, and for each edge the layers from its receiver's on",
@@ -51,6 +52,7 @@ def edge_patching(
     """Which edges matter: each of the chosen ones cut by itself, exactly."""
     graph, chosen = Graph.of(model, grouped=grouped), as_metric(metric)
     edges = _edges(graph, senders, receivers)
+    refuse_no_gap(model, pairs, ablation=ablation, metric=chosen)
     made = circuits_of(model, pairs, graph=graph, ablation=ablation, metrics=chosen)
     found = exact_effects(made, edges)
     if not np.isfinite(found.values).all():

@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from assay.circuits.ablation import Ablation, as_ablation
+from assay.circuits.ablation import Ablation, Counterfactual, as_ablation
+from assay.circuits.contrast import Contrast
 from assay.circuits.graph import Graph
-from assay.circuits.measuring import AMetric, as_metric
+from assay.circuits.measuring import AMetric, as_metric, check_gap, reading
 from assay.circuits.replacement import replacement
 from assay.core.errors import DataError
+from assay.core.progress import listening
 from assay.core.provenance import Cost, Provenance
 from assay.data.pairs import Pairs
 from assay.engine.edges.many import ManyCircuits
@@ -88,6 +90,15 @@ def run_circuits(
         provenance(model.network, made.prepared.experiment, made.prepared.prompts, ENGINE),
         made.cost(time.perf_counter() - started),
     )
+
+
+def refuse_no_gap(model: Model, pairs: Pairs, *, ablation: Ablation, metric: Metric) -> None:
+    """Raise DataError where clean and counterfactual prompts have the same metric and the ablation needs them to differ."""
+    if isinstance(as_ablation(ablation), Counterfactual):
+        sides = reading(metric, clean="clean", corrupt="corrupt")
+        with listening(None):
+            found = model.measure(Experiment(inputs=Contrast(pairs).inputs, metrics=sides, main="clean")).data
+        check_gap(metric, found["clean"].values, found["corrupt"].values)
 
 
 def circuits_of(

@@ -19,7 +19,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from assay.circuits.ablation import Ablation, as_ablation
+from assay.circuits.evaluation.areas import has_gap
 from assay.circuits.replacement import Replacement, replacement
+from assay.core.errors import DataError
 from assay.core.progress import listening, report
 from assay.core.protocols import parse_head
 from assay.core.provenance import Cost, Provenance
@@ -60,7 +62,11 @@ class KeptSets:
 def keep_each(
     model: Model, pairs: Pairs, sets: Sequence[Sequence[str]], *, heads: Sequence[str], ablation: Ablation
 ) -> KeptSets:
-    """Keep each of the sets in turn, and no head at all; `heads` are all that are ablated otherwise."""
+    """Keep each of the sets in turn, and no head at all; `heads` are all that are ablated otherwise.
+
+    Raises:
+        DataError: without any head the logit difference is the whole model's.
+    """
     every: list[Sequence[str]] = [(), *sets]
     parts = []
     for start in range(0, len(every), AT_ONCE):
@@ -71,6 +77,11 @@ def keep_each(
     difference = np.concatenate([part[0] for part in parts])
     correct = np.concatenate([part[1] for part in parts])
     whole, made = parts[0][2], parts[0][3]
+    if not has_gap(whole.mean(), difference[0].mean()):
+        raise DataError(
+            f"the mean logit difference is {whole.mean():.4g} with all heads and with none: there is no gap to keep a share "
+            "of. Take prompts, or an ablation, with which they differ."
+        )
     cost = sum((part[4] for part in parts), start=Cost())
     return KeptSets(difference[1:], correct[1:], whole, difference[0], made, cost)
 

@@ -93,6 +93,13 @@ def test_moving_logits_without_flipping_answers_is_flagged() -> None:
     assert float(found["flagged"].sel(check="logits")) == 1
 
 
+def test_answers_that_follow_are_not_flagged_however_far_logits_move() -> None:
+    """A direction along which the real entry is swapped and driven further: twice the way that turns every answer, and more."""
+    found = checked([0, 1, 1])
+    assert float(found["cause"].sel(part="full")) == 1 and float(found["logit_fraction"].sel(part="full")) >= 2
+    assert float(found["flagged"].sel(check="logits")) == 0
+
+
 def test_a_trained_network_passes_and_its_widths_are_swept() -> None:
     known = Alignment(variable="left", method="by hand", site=FIRST, basis=true_basis())
     training = Training(epochs=12, rate=0.02, batch=64)

@@ -7,11 +7,12 @@ import pytest
 from tests.tiny_pairs import pairs_of_ids, tiny_gpt2, tiny_llama
 
 from assay.circuits.circuit import Circuit
-from assay.circuits.evaluation import circuit_curves, evaluate_circuit, parted
+from assay.circuits.evaluation import circuit_completeness, circuit_curves, evaluate_circuit, parted
 from assay.circuits.evaluation.held_out import shared
 from assay.circuits.graph import Graph
 from assay.circuits.running import run_circuits
 from assay.circuits.sets import keep_each
+from assay.core.caveats import caveats_in
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
 from assay.data.example import Example
@@ -157,6 +158,20 @@ def test_an_empty_circuit_recovers_nothing() -> None:
     )
     np.testing.assert_allclose(found["recovered"].values, 0, atol=EXACT)
     assert any("0 of 262 edges recover 0.00" in fact for fact in found.provenance.facts)
+    assert caveats_in(found.provenance.facts)[0] == "the circuit is empty: every edge is cut"
+
+
+def test_edges_on_no_path_are_told_and_not_counted() -> None:
+    how = {"ablation": "counterfactual", "metric": "logit_diff"}
+    found = evaluate_circuit(
+        MODEL, PAIRS, circuit=Circuit.of_edges(GRAPH, ["embed->logits", "L0.H0->L0.mlp"]), random_circuits=1, **how
+    )
+    told = "1 edges lie on no path from the embedding to the logits: they are not counted"
+    assert int(found["edges"][0]) == 1 and told in caveats_in(found.provenance.facts)
+    complete = circuit_completeness(
+        MODEL, PAIRS, circuit=Circuit.of_edges(GRAPH, []), random_sets=0, greedy_steps=0, **how
+    )
+    assert "the circuit is empty: every edge is cut" in caveats_in(complete.provenance.facts)
 
 
 def test_random_circuits_have_as_many_edges_and_hang_together() -> None:

@@ -176,7 +176,7 @@ def _flags(data: xr.Dataset, test: Counterfactuals, *, entries: int, columns: in
         flags["untrained"] = float(data["untrained"]) - chance > HALF * (iia - chance)
     flags["width"] = columns > HALF * entries
     flags["held out"] = float(data["train_iia"]) > float(full["iia_high"])
-    flags["logits"] = fraction > MOVES and cause < HALF * fraction
+    flags["logits"] = fraction > MOVES and cause < HALF * min(fraction, 1.0)  # beyond 1 every answer should follow
     return {name: float(flag) for name, flag in flags.items()}
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from assay.circuits.effects.parts import ROWS, Part
+from assay.circuits.effects.parts import ROWS, Part, refuse_same, unchanged_and
 from assay.circuits.exact_effects import FEW, engine_facts
-from assay.circuits.measuring import PerExample, reading, sign_of
+from assay.circuits.measuring import PerExample, sign_of
 from assay.circuits.path_patching import holding
 from assay.circuits.replacement import Replacement
 from assay.core.provenance import Cost, Provenance
@@ -63,11 +63,12 @@ class OneByOne:
         """[part, example] of a kind of run."""
         return np.stack([self.rows[kind, each.name] for each in chosen])
 
-    def take(self, found: Result, sign: float) -> None:
+    def take(self, found: Result, by: Replacement, metric: Metric) -> None:
         """The unchanged run, the cost and where it comes from."""
         first = self.provenance if len(self.clean) else found.provenance
         self.provenance = first.with_facts(*engine_facts(found))
-        self.clean, self.cost = sign * found.data["clean"].values.astype(float), self.cost + found.cost
+        refuse_same(found, by, metric)
+        self.clean, self.cost = sign_of(metric) * found.data["clean"].values.astype(float), self.cost + found.cost
 
 
 def one_by_one(
@@ -90,11 +91,11 @@ def one_by_one(
             for kind, edits in runs_of(place).items():
                 runs[place.run(kind)] = Run(input="clean", edits=edits)
                 kinds[place.run(kind)] = kind, each.name
-        metrics = reading(metric, clean="clean", **{f"m {name}": name for name in runs})
+        metrics = unchanged_and(metric, runs)
         every = {**by.runs, **runs}
         experiment = Experiment(inputs=dict(by.inputs), runs=every, metrics=metrics, main=next(iter(runs)))
         found = model.measure(experiment, batch=ROWS)
-        made.take(found, sign)
+        made.take(found, by, metric)
         made.rows |= {kinds[name]: sign * found.data[f"m {name}"].values.astype(float) for name in runs}
     return made
 
@@ -112,12 +113,12 @@ def _swept(
     experiment = Experiment(
         inputs=dict(by.inputs),
         runs={**by.runs, **runs},
-        metrics=reading(metric, clean="clean", **{f"m {kind}": kind for kind in runs}),
+        metrics=unchanged_and(metric, runs),
         main=next(iter(runs)),
         sweep=Sweep(axes=tuple(over), runs=tuple(runs)),
     )
     found, sign = model.measure(experiment, engine="scheduled"), sign_of(metric)
-    made.take(found, sign)
+    made.take(found, by, metric)
     for kind in runs:
         cells = found.data[f"m {kind}"].transpose(*(axis.name for axis in over), "example").values.astype(float)
         for each, row in zip(group, sign * cells.reshape(len(group), -1), strict=True):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.circuits.ablation import AnyAblation
-from assay.circuits.measuring import reading, sign_of
+from assay.circuits.measuring import check_gap, reading, sign_of
 from assay.circuits.replacement import Replacement, replacement
 from assay.core.errors import DataError
 from assay.core.result import Result
@@ -94,13 +94,24 @@ def measured(
     model: Model, by: Replacement, runs: Mapping[str, Run], *, metric: Metric
 ) -> tuple[dict[str, np.ndarray], Result]:
     """The metric in each run for each example, in the unchanged `clean` run too; larger is more of the behaviour."""
-    metrics = reading(metric, **{f"m {name}": name for name in ("clean", *runs)})
-    every = {**by.runs, **runs}
+    metrics, every = unchanged_and(metric, runs), {**by.runs, **runs}
     found = model.measure(
         Experiment(inputs=dict(by.inputs), runs=every, metrics=metrics, main=next(iter(runs))), batch=ROWS
     )
-    sign = sign_of(metric)
-    return {name: sign * found.data[f"m {name}"].values.astype(float) for name in ("clean", *runs)}, found
+    refuse_same(found, by, metric)
+    names = {"clean": "clean", **{name: f"m {name}" for name in runs}}
+    return {name: sign_of(metric) * found.data[m].values.astype(float) for name, m in names.items()}, found
+
+
+def unchanged_and(metric: Metric, runs: Iterable[str]) -> tuple[Metric, ...]:
+    """The metric of the two unchanged runs, and of these."""
+    return reading(metric, clean="clean", corrupt="corrupt", **{f"m {name}": name for name in runs})
+
+
+def refuse_same(found: Result, by: Replacement, metric: Metric) -> None:
+    """Raise DataError where counterfactual values are put in, and both prompts of the pairs have the same metric."""
+    if by.source == "corrupt":
+        check_gap(metric, found.data["clean"].values, found.data["corrupt"].values)
 
 
 def _by_site(chosen: Iterable[Part]) -> dict[str, list[int] | None]:

@@ -15,7 +15,7 @@ from assay.circuits.ablation import Ablation
 from assay.circuits.circuit import Circuit
 from assay.circuits.evaluation.areas import ratio_of_means
 from assay.circuits.evaluation.held_out import described
-from assay.circuits.evaluation.single import on_model
+from assay.circuits.evaluation.single import idle_edges, on_model
 from assay.circuits.measuring import AMetric, as_metric, sign_of
 from assay.circuits.ranking import Mask
 from assay.circuits.running import run_circuits
@@ -39,7 +39,12 @@ class Asking:
         self.circuit = on_model(model, circuit)
         self.measure: Any = as_metric(metric).model_copy(update={"name": "kept"})
         self.made, self.cost = Provenance(), Cost()
-        self.facts = [*overlap(circuit.found_on, pairs), *circuit.facts, f"measured on {described(pairs)}"]
+        self.facts = [
+            *overlap(circuit.found_on, pairs),
+            *circuit.facts,
+            *idle_edges(self.circuit),
+            f"measured on {described(pairs)}",
+        ]
         whole, empty = self.metric_of([self.circuit.graph.allowed, np.zeros_like(self.circuit.mask)])
         ratio_of_means(whole[None], whole, empty)  # refuses a gap of zero, in words
         self.gap = float(whole.mean() - empty.mean())

@@ -22,6 +22,7 @@ from assay.circuits.graph import Graph
 from assay.circuits.measuring import METRIC, AMetric, as_metric, sign_of
 from assay.circuits.ranking import Mask
 from assay.circuits.same_prompts import overlap
+from assay.core.caveats import caveat
 from assay.core.registry import method
 from assay.core.result import Result
 from assay.data.pairs import Pairs
@@ -55,10 +56,11 @@ def evaluate_circuit(
 
     `kept`, `correct`, `kl` (circuit, example), circuits being `found` and `random 0…`; `whole`, `empty` (example);
     `recovered` (circuit, bound) with its bootstrap interval, `mean_of_ratios` (circuit), `spread` (circuit, quantile),
-    `recovered_in` (template) of the found circuit.
+    `recovered_in` (template) of the found circuit; `edges` (circuit) counts after pruning.
     """
     own, measure = on_model(model, circuit), as_metric(metric)
-    masks = [own.mask, *random_like(own, random_circuits, np.random.default_rng(seed))]
+    counted = own.pruned()
+    masks = [own.mask, *random_like(counted, random_circuits, np.random.default_rng(seed))]
     runs, place = run_each(model, pairs, masks, graph=own.graph, ablation=ablation, metric=measure)
     sign, names = sign_of(measure), ["found", *(f"random {i}" for i in range(random_circuits))]
     kept, whole, empty = sign * runs["kept"][place], sign * runs.whole["kept"], sign * runs.empty["kept"]
@@ -75,7 +77,7 @@ def evaluate_circuit(
             "mean_of_ratios": ("circuit", mean_of_ratios(kept, whole, empty)),
             "spread": (("circuit", "quantile"), spread(per_example_ratios(kept, whole, empty))),
             "recovered_in": ("each_template", _by_template(kept[0], whole, empty, templates)),
-            "edges": ("circuit", [int(mask.sum()) for mask in masks]),
+            "edges": ("circuit", [int(mask.sum()) for mask in (counted.mask, *masks[1:])]),
         },
         coords={
             "circuit": names, "bound": list(BOUNDS), "quantile": list(QUANTILES),
@@ -84,8 +86,10 @@ def evaluate_circuit(
     )  # fmt: skip
     share, low, high = data["recovered"].values[0]
     facts = [
-        *overlap(circuit.found_on, pairs), *circuit.facts, *runs.facts, f"measured on {described(pairs)}",
-        f"{own.edge_count:,} of {own.graph.edge_count:,} edges recover {share:z.2f} [{low:z.2f}, {high:z.2f}] of the metric; "
+        *overlap(circuit.found_on, pairs), *circuit.facts, *idle_edges(own), *runs.facts,
+        f"measured on {described(pairs)}",
+        f"{counted.edge_count:,} of {own.graph.edge_count:,} edges recover {share:z.2f} [{low:z.2f}, {high:z.2f}] of the "
+        "metric; "
         f"{float(data['correct'][0].mean()):.0%} of answers right, KL {float(data['kl'][0].mean()):.3g} nats",
     ]  # fmt: skip
     if random_circuits:
@@ -96,6 +100,17 @@ def evaluate_circuit(
 def on_model(model: Model, circuit: Circuit) -> Circuit:
     """The circuit on the model's own graph."""
     return circuit.on(Graph.naming(model, circuit.graph.receivers))
+
+
+def idle_edges(circuit: Circuit) -> list[str]:
+    """What to keep in mind of a circuit that is empty, or that has edges on no path from the embedding to the logits."""
+    kept = circuit.pruned().edge_count
+    if not circuit.edge_count:
+        return [caveat("the circuit is empty: every edge is cut")]
+    if kept < circuit.edge_count:
+        idle = circuit.edge_count - kept
+        return [caveat(f"{idle:,} edges lie on no path from the embedding to the logits: they are not counted")]
+    return []
 
 
 def random_like(circuit: Circuit, count: int, rng: np.random.Generator) -> list[Mask]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from assay.circuits.exact_effects import grids
 from assay.circuits.intervention import Intervention
-from assay.circuits.measuring import reading
+from assay.circuits.measuring import check_gap, reading
 from assay.circuits.path_patching import holding, reads
 from assay.circuits.places import Part, parts_named
 from assay.circuits.roles.deciding import HeadExample
@@ -64,9 +64,14 @@ def direct_effects(
 
 
 def whole_effect(model: Model, made: Intervention) -> float:
-    """The mean of the metric's difference between clean and counterfactual prompts."""
+    """The mean of the metric's difference between clean and counterfactual prompts.
+
+    Raises:
+        DataError: there is none, so that nothing can be a share of it.
+    """
     metrics = reading(made.metric, clean="clean", corrupt="corrupt")
     found = model.measure(Experiment(inputs=dict(made.replaced.inputs), metrics=metrics, main="clean")).data
+    check_gap(made.metric, found["clean"].values, found["corrupt"].values)
     return float(-made.sign * (found["clean"] - found["corrupt"]).mean())
 
 
