@@ -154,10 +154,11 @@ def step_problems(what: str, edit: Edit, *, steps: int) -> Iterator[AssayError]:
     """Steps of a generation that there are not, in which the edit would do nothing."""
     if edit.step is None:
         return
-    named = (edit.step,) if isinstance(edit.step, int) else edit.step if isinstance(edit.step, tuple) else ()
-    chosen = (
-        range(steps)[slice(edit.step.start, edit.step.stop, edit.step.step)] if isinstance(edit.step, Slice) else named
-    )
+    if isinstance(edit.step, Slice):
+        bounds: Any = slice(edit.step.start, edit.step.stop, edit.step.step)
+        chosen = list(range(steps)[bounds])
+    else:
+        chosen = [edit.step] if isinstance(edit.step, int) else list(edit.step)
     if not chosen or not all(0 <= step < steps for step in chosen):
         there = f"steps 0 … {steps - 1}: step k is the pass over the k-th new token, and the last one is not passed on"
         yield InputError(
