@@ -160,7 +160,6 @@ def test_progress_is_told() -> None:
         ({"metric": {"kind": "kl", "to": "clean"}}, ExperimentError, "zero in that run"),
         ({"metric": "accuracy"}, ExperimentError, "counts, so it has no gradient"),
         ({"check": 2}, SettingsError, "at least 3 edges"),
-        ({"ablation": "optimal"}, ExperimentError, "optimal constants are learned"),
         ({"metric": metric.entropy(pos=0)}, DataError, "nothing to explain"),
     ],
 )

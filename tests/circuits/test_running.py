@@ -10,10 +10,11 @@ import torch
 from tests.conformance import zoo
 from tests.tiny_pairs import pairs_of_ids, tiny_gpt2, tiny_llama
 
+from assay.circuits import ablate
 from assay.circuits.contrast import Contrast
 from assay.circuits.graph import Graph
 from assay.circuits.running import circuits_of, run_circuits
-from assay.core.errors import DataError, ExperimentError
+from assay.core.errors import DataError
 from assay.core.progress import listening
 from assay.engine.model import Model, load
 from assay.experiments import edit, metric
@@ -139,5 +140,23 @@ def test_what_makes_no_sense_is_refused() -> None:
     settings = {"graph": graph, "metrics": "logit_diff"}
     with pytest.raises(DataError, match="is a mask of booleans"):
         run_circuits(subject, pairs_of_ids(), [np.ones((2, 2), dtype=bool)], ablation="zero", **settings)
-    with pytest.raises(ExperimentError, match="optimal constants are learned"):
-        run_circuits(subject, pairs_of_ids(), circuits(graph), ablation="optimal", **settings)
+
+
+def test_with_optimal_constants_a_sender_without_its_edges_is_that_part_ablated() -> None:
+    """The constant is learned with the sender alone ablated, so that cutting its every edge is its node ablation."""
+    subject, pairs = model("gpt2"), pairs_of_ids(3)
+    graph = Graph.of(subject)
+    optimal, kl = {"kind": "optimal", "objective": "kl", "steps": 8}, {"kind": "kl", "to": "clean"}
+    masks = []
+    for sender in ("L0.mlp", "L1.H2", "embed"):
+        masks.append(graph.allowed.copy())
+        masks[-1][graph.sender(sender)] = False
+    found = run_circuits(subject, pairs, masks, graph=graph, ablation=optimal, metrics=kl)["kl"]
+    for row, granularity, name in ((0, "mlp", "L0.mlp"), (1, "head", "L1.H2"), (2, "resid_pre", "L0.resid_pre")):
+        lost = ablate(subject, pairs, granularity=granularity, ablation=optimal, metric=kl)
+        expected = lost.per_example[lost.components.index(name)]
+        np.testing.assert_allclose(found[row], expected, atol=1e-6)
+        assert expected.min() > 1e-6
+    assert (
+        found[0].mean() < run_circuits(subject, pairs, masks, graph=graph, ablation="zero", metrics=kl)["kl"][0].mean()
+    )

@@ -29,7 +29,7 @@ from assay.circuits.exact_effects import engine_facts, grids
 from assay.circuits.intervention import Intervention, intervene
 from assay.circuits.measuring import METRIC, AMetric, as_metric, check_gap, reading, total_fact
 from assay.circuits.node_patching import ASSUMES, DIRECTION
-from assay.circuits.places import KINDS, Part, granularity_of, parts_named
+from assay.circuits.places import EMBED, KINDS, Part, granularity_of, parts_named
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
 from assay.core.registry import method
@@ -43,7 +43,6 @@ from assay.experiments.experiment import Experiment
 from assay.experiments.runs import Run
 
 LOGITS = "logits"
-EMBED = Part("embed", "resid_pre", 0, ("L0.resid_pre",))
 SENDERS = ("head", "attn", "mlp", "neuron")
 RECEIVERS = ("q", "k", "v", "mlp")
 

@@ -67,6 +67,10 @@ class Part:
         return {} if axis is None or self.index is None else {axis: self.index}
 
 
+EMBED = Part("embed", "resid_pre", 0, ("L0.resid_pre",))
+"""What enters the first layer."""
+
+
 def parts_of(model: Model, granularity: str, layers: Sequence[int] | None = None) -> tuple[Part, ...]:
     """All parts of a granularity in forward order, or those in some layers.
 

@@ -1,10 +1,11 @@
 """Circuits run: every edge outside a circuit carries its sender's ablated value, every edge inside it the current one.
 
 A kept sender's current value is what it computes in the circuit, from what reaches it there. What ablated values are
-(counterfactual, mean, resampled, zero) is always said. Many circuits and examples are rows of the same passes.
+(counterfactual, mean, resampled, zero, optimal) is always said. Many circuits and examples are rows of the same passes.
 
 Cost: one forward pass of all examples for each circuit, plus edges · pos · d_model multiplications; with sparse circuits in
-a model of many small heads, two to three times the plain pass.
+a model of many small heads, two to three times the plain pass. Optimal constants: for each sender up to `steps` forward and
+backward passes of all examples before.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from assay.circuits.ablation import Ablation, Counterfactual, as_ablation
+from assay.circuits.ablation import Ablation, Counterfactual, Optimal, as_ablation
 from assay.circuits.contrast import Contrast
 from assay.circuits.graph import Graph
 from assay.circuits.measuring import AMetric, as_metric, check_gap, reading
+from assay.circuits.optimal import learned
+from assay.circuits.places import EMBED, Part, parts_named
 from assay.circuits.replacement import replacement
+from assay.core.edge_names import MIXER
 from assay.core.errors import DataError
 from assay.core.progress import listening
 from assay.core.provenance import Cost, Provenance
@@ -69,7 +73,6 @@ def run_circuits(
     Raises:
         DataError: a mask that does not fit the graph.
         SiteError: edges that can't be cut in this model.
-        ExperimentError: an ablation whose values must be learned first.
     """
     started = time.perf_counter()
     given = [graph.checked(np.asarray(mask)) for mask in masks]
@@ -109,17 +112,35 @@ def circuits_of(
     ablation: Ablation,
     metrics: AMetric | Metric | Sequence[AMetric | Metric],
 ) -> ManyCircuits:
-    """The clean run, ready to be made under circuits of a graph; values of cut senders are the ablation's."""
-    there = tuple(_written(model, graph))
-    replaced = replacement(pairs, as_ablation(ablation), there)
+    """The clean run, ready to be made under circuits of a graph; values of cut senders are the ablation's.
+
+    An optimal constant is learned for each sender with that sender alone ablated (its every edge cut), not for each circuit.
+    """
     several = metrics if isinstance(metrics, Sequence) and not isinstance(metrics, str) else [metrics]
     chosen = [as_metric(metric).model_copy(update={"run": None}) for metric in several]
+    asked = as_ablation(ablation)
+    if isinstance(asked, Optimal):
+        alone = [[part] for part in _senders(model, graph)]
+        replaced, _ = learned(model, pairs, alone, ablation=asked, metric=chosen[0])
+    else:
+        replaced = replacement(pairs, asked, tuple(_written(model, graph)))
     experiment = Experiment(
         inputs=replaced.inputs, runs={**replaced.runs, "main": Run(input="clean")}, metrics=chosen, main="main"
     )
     return ManyCircuits.of(
         model.network, experiment, senders=graph.senders, receivers=graph.receivers, source=replaced.source
     )
+
+
+def _senders(model: Model, graph: Graph) -> Iterator[Part]:
+    """The senders as parts that can be ablated."""
+    whole = {f"L{layer}.{MIXER}": layer for layer in graph.whole}
+    for name in graph.senders:
+        if name == EMBED.name:
+            yield EMBED
+        elif name in whole:
+            yield Part(name, "attn", whole[name], tuple(map(str, mixer_outputs(model.network, whole[name]))))
+    yield from parts_named(model, [name for name in graph.senders if name != EMBED.name and name not in whole])
 
 
 def _written(model: Model, graph: Graph) -> Iterator[str]:
