@@ -11,8 +11,8 @@ Cost: one Python call per tapped module and pass; a change copies the tensor tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Lock, RLock, get_ident
 from types import TracebackType
@@ -67,6 +67,18 @@ _held: WeakKeyDictionary[nn.Module, _Held] = WeakKeyDictionary()
 _new_entry = Lock()
 
 
+@contextmanager
+def alone(network: Network) -> Iterator[None]:
+    """Other threads wait with their passes until this one has taken back what it put into the model."""
+    with _holding(network).lock:
+        yield
+
+
+def _holding(network: Network) -> _Held:
+    with _new_entry:
+        return _held.setdefault(network.native, _Held())
+
+
 def why_tapped(network: Network) -> str | None:
     """Why passes of this thread must be whole and plain: it is within a context that has functions at sites."""
     held = _held.get(network.native)
@@ -114,8 +126,7 @@ class Tapping:
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        with _new_entry:
-            held = _held.setdefault(self.network.native, _Held())
+        held = _holding(self.network)
         held.lock.acquire()
         self._exit.callback(held.lock.release)
         self.around = held.active[::-1]

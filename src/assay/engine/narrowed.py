@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from assay.engine.few_logits import few_logits
+from assay.engine.hooks import alone
 from assay.engine.passes import Kept
 from assay.models.network import Network
 from assay.models.ports import get_output, put_output
@@ -32,15 +33,15 @@ def narrow(
     """
     chain = network.structure.main_chain
     if read is None or chain is None:
-        with few_logits(network, tokens):
+        with alone(network), few_logits(network, tokens):
             return make()
     link = chain.links[-1]
-    handle = network.modules[link.path].register_forward_hook(_narrowing(link.leaves.key, read))
-    try:
-        with few_logits(network, tokens):
+    with alone(network), few_logits(network, tokens):
+        handle = network.modules[link.path].register_forward_hook(_narrowing(link.leaves.key, read))
+        try:
             kept = make()
-    finally:
-        handle.remove()
+        finally:
+            handle.remove()
     kept.output = _spread_out(kept.output, read)
     return kept
 

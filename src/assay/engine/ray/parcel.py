@@ -93,7 +93,7 @@ class Parcel:
         if found != self.fingerprint:
             raise LoadError(f"{self.source.name}: a worker loads other weights than these from the same source.")
         network = Network(native, self.tokenizer, self.source, self.structure, self.token_argument)
-        network.__dict__["fingerprint"] = found
+        network.remember(found)
         return network
 
     def _loaded(self, device: torch.device) -> nn.Module:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from assay.engine.hooks import alone
 from assay.engine.narrowed import narrow
 from assay.engine.passes import Kept, forward
 from assay.models.attention import IMPLEMENTATION, Attend, attending, native_functions, using
@@ -59,7 +60,6 @@ def base_pass(
 
     With `read` only those positions are unembedded; the output is NaN at the others. With `tokens`, into their logits only.
     """
-    base = Base(inputs, Kept(None), native_functions(network.holders), eager)
 
     def attend(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **rest: Any
@@ -70,6 +70,8 @@ def base_pass(
         return base.attention(module)(module, query, key, value, mask, **rest)
 
     with ExitStack() as stack:
+        stack.enter_context(alone(network))
+        base = Base(inputs, Kept(None), native_functions(network.holders), eager)
         stack.enter_context(using(network.holders, network.structure.implementation))
         if network.structure.implementation == IMPLEMENTATION and not eager:
             stack.enter_context(attending(attend))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_unflatten
 
 from assay.engine.few_logits import few_logits
-from assay.engine.hooks import Action, Tapping
+from assay.engine.hooks import Action, Tapping, alone
 from assay.engine.passes import on_device
 from assay.engine.schedule.base import Base
 from assay.engine.schedule.meeting import Meeting
@@ -58,6 +58,7 @@ class Flow:
     def run(self) -> Tensor | None:
         """Run it. Gives the model's main output for the rows that were to be read, [row, vocab] where `read` is given."""
         with ExitStack() as stack:
+            stack.enter_context(alone(self.network))
             stack.enter_context(using(self.network.holders, self.network.structure.implementation))
             self.meeting = Meeting(self.base, self.rows) if isinstance(self.rows, FlatRows) else None
             if self.meeting is not None:

@@ -34,6 +34,7 @@ def through(
     if refusal := why_not_kept(network, experiment):
         return _with_facts(make(Journal()), f"not kept in the store: {refusal}")
     facts = key_facts(network, experiment, engine=engine)
+    network.remember(str(facts["model"]))
     notices = Notices()
     keeper = _keeper(Store.of(store), network, experiment, facts=facts, notices=notices)
     found = keeper.result()
@@ -71,9 +72,8 @@ def _keeper(
 
 
 def _about_weights(network: Network, fingerprint: object) -> list[str]:
-    """The fingerprint that a model tells is taken once; the store's is taken now."""
-    known = network.__dict__.setdefault("fingerprint", fingerprint)
-    return [] if known == fingerprint else ["the weights were changed after the model was loaded"]
+    """Whether the model is still what it was when its fingerprint was first taken."""
+    return [] if network.__dict__["first_fingerprint"] == fingerprint else ["the weights were changed after the model was loaded"]
 
 
 def _about_resuming(journal: Journal) -> list[str]:
