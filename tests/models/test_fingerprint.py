@@ -2,6 +2,7 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadMode
 
 from assay.core.errors import InputError
 from assay.models.fingerprint import fingerprint, tensor_hash
+from assay.models.loading import load_native
+from assay.models.network import Network
 
 
 def tiny_llama(tied: bool = False) -> LlamaForCausalLM:
@@ -137,3 +140,21 @@ def test_a_model_without_weights_is_refused() -> None:
         model = tiny_llama()
     with pytest.raises(InputError, match=r"no weights to fingerprint: .* on the meta device"):
         fingerprint(model)
+
+
+def test_a_network_tells_the_weights_that_it_has_now() -> None:
+    network = Network.of(load_native(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))))
+    first = network.fingerprint
+    assert network.fingerprint is network.__dict__["_fingerprint"][1]  # taken once
+    weights: Any = network.native
+    with torch.no_grad():
+        weights[0].weight[0, 0] += 1
+    second = network.fingerprint
+    weights[1].running_mean.fill_(3)
+    third = network.fingerprint
+    weights[0].weight = nn.Parameter(torch.zeros(2, 2))
+    fourth = network.fingerprint
+    weights.load_state_dict({name: torch.ones_like(value) for name, value in weights.state_dict().items()})
+    found = [first, second, third, fourth, network.fingerprint]
+    assert len(set(found)) == 5
+    assert found[-1] == fingerprint(network.native)

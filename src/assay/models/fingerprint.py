@@ -56,6 +56,22 @@ def fingerprint(native: nn.Module) -> str:
     )
 
 
+def stamp(native: nn.Module) -> object:
+    """Something that is another one when weights were changed in place, moved or replaced, or the configuration was.
+
+    Cost: a look at each tensor, none at its numbers. Not seen are changes past torch's count of writes, as through
+    `.data` or NumPy.
+    """
+    tensors = (value for value in native.state_dict(keep_vars=True).values() if isinstance(value, Tensor))
+    return [_written(tensor) for tensor in tensors], config_content(native)
+
+
+def _written(tensor: Tensor) -> tuple[object, ...]:
+    packed = type(tensor) is not nn.Parameter and type(tensor) is not Tensor
+    version = None if tensor.is_inference() else tensor._version
+    return id(tensor), version, str(tensor.dtype), str(tensor.device), None if packed else tensor.data_ptr()
+
+
 def config_content(native: nn.Module) -> Any:
     """The configuration as JSON data without its volatile parts; `None` for a module that has none."""
     config: Any = getattr(native, "config", None)

@@ -16,7 +16,7 @@ from assay.core.errors import SiteError, nearest
 from assay.core.sites import SiteName
 from assay.models.attention import implementation_holders
 from assay.models.example_inputs import example_inputs
-from assay.models.fingerprint import fingerprint
+from assay.models.fingerprint import fingerprint, stamp
 from assay.models.norms import norms_of
 from assay.models.offloaded import input_device
 from assay.models.ports import FIRST, Port
@@ -48,13 +48,22 @@ class Network:
         argument = _token_argument(trace_inputs or {})
         network = cls(loaded.native, loaded.tokenizer, loaded.source, structure, argument, choices)
         if loaded.fingerprint is not None:
-            network.__dict__["fingerprint"] = loaded.fingerprint  # computed while loading
+            network.remember(loaded.fingerprint)  # computed while loading
         return network
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Hash of configuration and weights."""
-        return fingerprint(self.native)
+        """Hash of configuration and weights, as they are now: it is taken again when they were changed since the last."""
+        known: tuple[object, str] | None = self.__dict__.get("_fingerprint")
+        if known is None or known[0] != stamp(self.native):
+            self.remember(fingerprint(self.native))
+        found: str = self.__dict__["_fingerprint"][1]
+        return found
+
+    def remember(self, found: str) -> None:
+        """This is the fingerprint of the model as it is now."""
+        self.__dict__["_fingerprint"] = stamp(self.native), found
+        self.__dict__.setdefault("first_fingerprint", found)
 
     @property
     def facts(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.engine import by_hand
+from tests.tiny_pairs import tiny_llama
 
 from assay.core.errors import InputError, StorageError
 from assay.engine.harvest import Harvest
@@ -204,3 +205,12 @@ def test_bad_corpora(llama: Model, corpus: object) -> None:
 def test_patterns_of_several_lengths_have_no_common_width(llama: Model) -> None:
     with pytest.raises(InputError, match="as wide as the prompt"):
         llama.harvest(DOCUMENTS, "L2.pattern")
+
+
+def test_weights_changed_in_between_need_another_folder(tmp_path: Path) -> None:
+    model = tiny_llama()
+    model.harvest(DOCUMENTS, "L1.z", to=tmp_path)
+    with torch.no_grad():
+        model.native.model.layers[1].self_attn.v_proj.weight.mul_(2)  # type: ignore[union-attr]
+    with pytest.raises(StorageError, match="another model"):
+        model.harvest([*DOCUMENTS, [1, 2, 3]], "L1.z", to=tmp_path)

@@ -144,7 +144,7 @@ def test_changed_weights_are_measured_anew(tmp_path: Path) -> None:
     after = measure(model, plain(), tmp_path)
     assert not same(before, after) and same(after, measure(model, plain()))
     assert "the weights were changed after the model was loaded" in after.provenance.facts
-    assert after.provenance.model_fingerprint != before.provenance.model_fingerprint == model.fingerprint
+    assert before.provenance.model_fingerprint != after.provenance.model_fingerprint == model.fingerprint
 
 
 def test_functions_are_not_kept(llama: Model, tmp_path: Path) -> None:
