@@ -100,6 +100,7 @@ def test_ties_are_broken_by_forward_order_and_said() -> None:
     scores = with_edges(embed__L0_H0_v=1, L0_H0__logits=1, embed__L0_H1_v=1, L0_H1__logits=1)
     ranking = rank(SMALL, scores, absolute=False)
     assert ranking.ties([2]) == ["caveat: the cut at 2 goes through 4 equal scores: forward order decided"]
+    assert ranking.ties([1, 2]) == ["caveat: the cuts at 1, 2 go through equal scores: forward order decided"]
     assert ranking.ties([4]) == []
     backwards = Scores(scores.components[::-1], scores.values[::-1], "test")
     assert (rank(SMALL, backwards, absolute=False).order[:4] == ranking.order[:4]).all()

@@ -59,12 +59,15 @@ class Ranking:
 
     def ties(self, sizes: Sequence[int]) -> list[str]:
         """Where a size cuts through equal scores, so that the order of the graph and not the score decides."""
-        facts = []
-        for size in sizes:
-            if 0 < size < len(self) and self.keys[size - 1] == self.keys[size]:
-                tied = int((self.keys == self.keys[size]).sum())
-                facts.append(caveat(f"the cut at {size} goes through {tied} equal scores: forward order decided"))
-        return facts
+        cut = [size for size in sizes if 0 < size < len(self) and self.keys[size - 1] == self.keys[size]]
+        if len(cut) > 1:
+            shown = ", ".join(map(str, cut))
+            return [caveat(f"the cuts at {shown} go through equal scores: forward order decided")]
+        tied = [int((self.keys == self.keys[size]).sum()) for size in cut]
+        return [
+            caveat(f"the cut at {size} goes through {count} equal scores: forward order decided")
+            for size, count in zip(cut, tied, strict=True)
+        ]
 
 
 def rank(graph: Graph, scores: Scores, *, absolute: bool, select: Select = "top") -> Ranking:
