@@ -9,7 +9,7 @@ import torch
 from tests.conformance import zoo
 
 from assay import capture, edit, metric
-from assay.core.errors import AssayError
+from assay.core.errors import AssayError, ExperimentError
 from assay.engine.model import Model, load
 
 IDS = [[5, 7, 11, 13, 17], [6, 9, 12, 15, 18]]
@@ -95,3 +95,10 @@ def test_a_site_that_this_model_lacks_says_why(gpt2: Model) -> None:
     assert why
     with pytest.raises(AssayError, match=r"L0\.mlp_up"):
         gpt2.run([[5, 7]], capture="L0.mlp_up")
+
+
+def test_functions_that_return_something_else(llama: Model) -> None:
+    with pytest.raises(ExperimentError, match="returned NoneType: expected the site's new tensor"):
+        llama.run([[1, 2]], edits=edit.call("L1.z", lambda value: None))  # type: ignore[arg-type,return-value]
+    with pytest.raises(ExperimentError, match="returned 1 numbers for 2 examples: expected one each"):
+        llama.run([[1, 2], [3, 4]], metrics=metric.call(lambda run: 3.0))

@@ -93,7 +93,9 @@ def parts_of(edit: Edit, site: Site, value: Tensor, scope: Scope) -> list[Part]:
     return edit_parts(edit, site.axes, value.shape, scope)
 
 
-def _apply_parts(value: Tensor, parts: list[Part], pick: Callable[[Tensor, Part], Tensor], new: Tensor) -> Tensor:
+def _apply_parts(value: Tensor, parts: list[Part], pick: Callable[[Tensor, Part], Tensor], new: Any) -> Tensor:
+    if not isinstance(new, Tensor):
+        raise ExperimentError(f"a function edit returned {type(new).__name__}: expected the site's new tensor.")
     if new.shape != value.shape:
         raise ExperimentError(f"a function edit returned shape {tuple(new.shape)}: expected {tuple(value.shape)}.")
     for part in parts:

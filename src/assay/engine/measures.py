@@ -77,7 +77,12 @@ def compute(metric: Metric, run: Measured) -> Float[Tensor, "batch *rest"]:
         ExperimentError: an answer that fits no example, a model without logits, or a ragged choice of positions.
     """
     if isinstance(metric, CallMetric):
-        return torch.as_tensor(metric.function(run.view)).reshape(len(run.scope.rows), -1).squeeze(-1)
+        made, rows = torch.as_tensor(metric.function(run.view)), len(run.scope.rows)
+        if made.numel() == 0 or made.numel() % rows:
+            raise ExperimentError(
+                f"metric {metric.name}: its function returned {made.numel()} numbers for {rows} examples: expected one each."
+            )
+        return made.reshape(rows, -1).squeeze(-1)
     values = _at_site(metric, run) if isinstance(metric, SiteMetric) else _at_output(metric, run)
     if isinstance(metric.pos, int | str):
         return values[:, 0]

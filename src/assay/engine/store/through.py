@@ -73,7 +73,8 @@ def _keeper(
 
 def _about_weights(network: Network, fingerprint: object) -> list[str]:
     """Whether the model is still what it was when its fingerprint was first taken."""
-    return [] if network.__dict__["first_fingerprint"] == fingerprint else ["the weights were changed after the model was loaded"]
+    same = network.__dict__["first_fingerprint"] == fingerprint
+    return [] if same else ["the weights were changed after the model was loaded"]
 
 
 def _about_resuming(journal: Journal) -> list[str]:
