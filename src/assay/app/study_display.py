@@ -111,7 +111,13 @@ def _table(judgements: tuple[Judgement, ...]) -> Table:
     for each in judgements:
         name = each.id + (" (added later)" if each.exploratory else "")
         verdict = Text(each.outcome, style=STYLES[each.outcome])
-        table.add_row(name, each.prediction, Text(_short(each.number.text)), verdict, each.p_text.removeprefix("p ").removeprefix("= "))
+        table.add_row(
+            name,
+            each.prediction,
+            Text(_short(each.number.text)),
+            verdict,
+            each.p_text.removeprefix("p ").removeprefix("= "),
+        )
         for other in each.baselines:
             table.add_row(Text(f"  {other.name}", style="dim"), "", Text(_short(other.number.text), style="dim"), "")
         for choice in each.otherwise:
