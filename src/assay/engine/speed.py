@@ -20,6 +20,7 @@ from torch import nn
 from assay.core.cache import cache_folder
 from assay.core.errors import StorageError
 from assay.core.files import write_text
+from assay.engine.hooks import alone
 from assay.models.network import Network
 
 HEIGHTS = (8, 64, 512, 4096)
@@ -70,7 +71,7 @@ def _start(network: Network, speed: Speed, flops: float, blocks: int) -> float:
     if network.takes("use_cache"):
         given["use_cache"] = False
     try:
-        with torch.no_grad():
+        with torch.no_grad(), alone(network):
             seconds = _seconds(lambda: network.native(**given), network.device, repeats=2)
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError):
         return 0.0  # a model that wants more than one token, or an encoder's input too: estimated without
