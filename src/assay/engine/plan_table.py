@@ -90,9 +90,9 @@ def _lines(plan: Explanation) -> list[str]:
         work = f"{plan.work.flops / 1e9:,.1f} GFLOP, about {plan.work.seconds:.1f} s here; {memory}"
         return [*why, work, *less, *(f"{name}: {said}" for name, said in plan.optimisations.items())]
     naive = sum(run.passes for run in plan.runs)
-    less = plan.naive.flops / plan.work.flops if plan.work.flops else 1.0
+    times = plan.naive.flops / plan.work.flops if plan.work.flops else 1.0
     return [
         f"naive: {naive:,} passes, {plan.naive_token_layers:,} token-layers, {plan.naive.flops / 1e9:,.1f} GFLOP, about "
-        f"{plan.naive.seconds:.1f} s here: {less:.1f} times the operations; {memory}",
+        f"{plan.naive.seconds:.1f} s here: {times:.1f} times the operations; {memory}",
         *(f"{name}: {said}" for name, said in plan.optimisations.items()),
     ]

@@ -33,10 +33,10 @@ class Tried(Generic[Found]):
         before, known = self._known.get(network.native, (now, dict[Hashable, Found]()))
         if before != now:
             known = {}
-        if about not in known:
-            known[about] = find()
+        found: Found = known[about] if about in known else find()
+        known[about] = found
         self._known[network.native] = now, known
-        return known[about]
+        return found
 
 
 def _put_in(network: Network) -> Iterator[tuple[str, str, Any]]:

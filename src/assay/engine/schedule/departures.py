@@ -192,9 +192,10 @@ def _above(site: Site, network: Network, chain: Chain) -> Site | None:
 def _moves(edit: Edit, above: Site | None, fixed: Mapping[str, frozenset[Site]]) -> bool:
     if above is None:
         return False
+    source = edit.source_run
     if comparable(edit):
-        return edit.source_run in fixed and above not in fixed[edit.source_run]
-    return edit.source_run is None and not isinstance(edit, Noise)
+        return source is not None and source in fixed and above not in fixed[source]
+    return source is None and not isinstance(edit, Noise)
 
 
 def _earlier(a: int | None, b: int | None) -> int | None:
