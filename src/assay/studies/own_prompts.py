@@ -61,6 +61,8 @@ def frozen_data(study: Study) -> dict[str, Any]:
     found = {}
     for name, spec in study.data.items():
         content = spec.model_dump(mode="json", by_alias=True, exclude={"file"})
+        if not spec.exclude:
+            del content["exclude"]
         if spec.task is not None:
             del content["prompts"]
         else:

@@ -16,6 +16,7 @@ from assay.studies.quantity import Frozen, Quantity, Selector, selectors
 
 VERSION = 1
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Exclusion = Literal["wrong", "wrong_counterfactual"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -52,6 +53,9 @@ class DataSpec(Frozen):
     """Which wordings; nothing means all of the split."""
     variant: str | None = None
     """How the counterfactual is made; nothing means the family's first way."""
+    exclude: tuple[Exclusion, ...] = ()
+    """Which prompts are left out, by what the model does: `wrong` (it prefers a wrong answer), `wrong_counterfactual` (it gives
+    the clean prompt's answer to the counterfactual prompt too)."""
 
     @model_validator(mode="after")
     def _from_one_place(self) -> DataSpec:
@@ -60,6 +64,8 @@ class DataSpec(Frozen):
             raise ValueError("give either a `task` or a `file` of your own prompts")
         if own and self.variant is not None:
             raise ValueError("`variant` is for tasks: your own prompts have their counterfactuals")
+        if own and self.exclude:
+            raise ValueError("`exclude` is for tasks: leave those prompts out of your own file")
         return self
 
     def __str__(self) -> str:

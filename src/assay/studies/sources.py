@@ -8,6 +8,7 @@ from typing import Any
 
 from assay.data import task
 from assay.engine.model import load
+from assay.studies.exclusions import without_excluded
 from assay.studies.own_prompts import own_prompts
 from assay.studies.schema import DataSpec, ModelSpec
 
@@ -35,7 +36,7 @@ def make_prompts(spec: DataSpec, model: Any) -> Any:
     """The prompts that a study names, in the model's tokens."""
     if spec.task is None:
         return own_prompts(spec).align(model.tokenizer)
-    return task(
+    found = task(
         spec.task,
         n=spec.n,
         seed=spec.seed,
@@ -44,6 +45,7 @@ def make_prompts(spec: DataSpec, model: Any) -> Any:
         templates=spec.templates,
         variant=spec.variant,
     )
+    return without_excluded(found, spec, model) if spec.exclude else found
 
 
 def about(model: Any) -> dict[str, Any]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from assay.studies.lint.causes import causes_without_interventions
 from assay.studies.lint.finding import Finding, Findings
-from assay.studies.lint.selection import chosen_on_what_is_judged, extremes_chosen_on_what_is_judged
+from assay.studies.lint.selection import (
+    chosen_on_what_is_judged,
+    extremes_chosen_on_what_is_judged,
+    judged_on_what_was_left,
+)
 from assay.studies.lint.size import too_few_examples
 from assay.studies.lint.telling import baselines_of_itself, predictions_that_cannot_fail, same_number_twice
 from assay.studies.lint.words import words_too_strong
@@ -78,6 +82,7 @@ CHECKS = (
     nothing_beside,
     extremes_chosen_on_what_is_judged,
     judged_elsewhere,
+    judged_on_what_was_left,
     same_number_twice,
     too_few_examples,
     words_too_strong,

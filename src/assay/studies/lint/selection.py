@@ -39,6 +39,24 @@ def extremes_chosen_on_what_is_judged(study: Study) -> Findings:
                 )
 
 
+def judged_on_what_was_left(study: Study) -> Findings:
+    """How often the model is right, on prompts from which its wrong answers were left out."""
+    for hypothesis in study.hypotheses:
+        for selector in selectors(hypothesis.quantity):
+            step = study.steps[selector.step]
+            if step.method != "task_accuracy" or not study.data[step.data].exclude:
+                continue
+            rules = ", ".join(study.data[step.data].exclude)
+            yield Finding(
+                rule="exclusion",
+                level="error",
+                where=f"steps.{selector.step}.data",
+                problem=f"{hypothesis.id} is judged by what the model answers in {step.data}, from which "
+                f"`exclude: [{rules}]` has left out prompts for their answers.",
+                advice="Judge behaviour on a data set without `exclude`; leave prompts out where parts are looked for.",
+            )
+
+
 def _same_examples(hypothesis: Hypothesis, study: Study, step: str, earlier: str) -> Finding:
     first, second = study.steps[step].data, study.steps[earlier].data
     same = f"the data set {first}" if first == second else f"{first} and {second}, which share examples"
