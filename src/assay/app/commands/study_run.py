@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from assay.studies.schema import Matrix, Study
+    from assay.studies.sources import Sources
 
 SEVERAL = "several, with commas between them"
 
@@ -29,6 +32,9 @@ def run(
     amend: Annotated[
         bool, typer.Option("--amend", help="Go on in a folder that holds another plan; the change is recorded.")
     ] = False,
+    ray: Annotated[
+        str | None, typer.Option(help="Share sweeps out over a Ray cluster: its address, or `local` for this machine.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the conclusion as JSON.")] = False,
 ) -> None:
     """Run a study: freeze its plan, do its steps, judge its hypotheses, write its report.
@@ -41,26 +47,44 @@ def run(
       assay study run examples/ioi/study.yaml
       assay study run examples/ioi/study.yaml --model gpt2 --out runs/gpt2
       assay study run examples/ioi/study.yaml --seeds 0,1,2 --models gpt2,EleutherAI/pythia-160m
+      assay study run examples/ioi/study.yaml --ray local
     """
     from assay.studies.read import read_study
 
     asked = _with_model(read_study(path), model, revision, dtype)
     matrix = _matrix(asked, models, revisions, seeds)
-    if matrix is None:
-        _one(asked, out or default_folder(path, model), amend=amend, as_json=as_json)
-    else:
-        folder = out or Path(f"{default_folder(path, model)}-matrix")
-        _several(asked.model_copy(update={"matrix": matrix}), folder, amend=amend, as_json=as_json)
+    with _sources(ray) as sources:
+        if matrix is None:
+            folder = out or default_folder(path, model)
+            _one(asked, folder, sources=sources, amend=amend, as_json=as_json)
+        else:
+            folder = out or Path(f"{default_folder(path, model)}-matrix")
+            _several(asked.model_copy(update={"matrix": matrix}), folder, sources=sources, amend=amend, as_json=as_json)
 
 
-def _one(asked: Study, folder: Path, *, amend: bool, as_json: bool) -> None:
+@contextmanager
+def _sources(ray: str | None) -> Iterator[Sources | None]:
+    """Where models come from; on a cluster, workers stay until the study has ended."""
+    if ray is None:
+        yield None
+        return
+    from assay.core.extras import need
+    from assay.studies.on_ray import cluster_at, on_ray
+    from assay.studies.sources import default_sources
+
+    need("ray", extra="ray", why="--ray")
+    with cluster_at(ray) as cluster:
+        yield on_ray(default_sources(), cluster)
+
+
+def _one(asked: Study, folder: Path, *, sources: Sources | None, amend: bool, as_json: bool) -> None:
     from assay.app.study_display import Bars, show_conclusion
     from assay.studies.corrected import what_holds
     from assay.studies.report import write_report
     from assay.studies.run import run_study
 
     with Bars(quiet=as_json) as bars:
-        done = run_study(asked, folder, watcher=bars, amend=amend)
+        done = run_study(asked, folder, sources=sources, watcher=bars, amend=amend)
         write_report(folder)
     if as_json:
         typer.echo(done.conclusion.model_dump_json(indent=2))
@@ -69,7 +93,7 @@ def _one(asked: Study, folder: Path, *, amend: bool, as_json: bool) -> None:
         show_conclusion(done.conclusion, folder, title=asked.title, holds=holds)
 
 
-def _several(asked: Study, folder: Path, *, amend: bool, as_json: bool) -> None:
+def _several(asked: Study, folder: Path, *, sources: Sources | None, amend: bool, as_json: bool) -> None:
     from assay.app.comparison_display import show_comparison
     from assay.app.study_display import Bars
     from assay.studies.matrix import PAGE, Combination, run_matrix
@@ -79,7 +103,7 @@ def _several(asked: Study, folder: Path, *, amend: bool, as_json: bool) -> None:
         bars.console.print(f"\n{each.name}")
         return bars
 
-    done = run_matrix(asked, folder, watcher=watch, amend=amend)
+    done = run_matrix(asked, folder, sources=sources, watcher=watch, amend=amend)
     if as_json:
         failed = [each.as_data() for each in done.failed]
         compared = None if done.comparison is None else done.comparison.as_data()
