@@ -275,6 +275,14 @@ def test_a_place_in_the_prompt_at_later_steps_is_refused(llama: Model) -> None:
         llama.generate(IDS, edits=edit.zero("L1.z", pos=-1, step=1))
 
 
+def test_an_encoder_has_no_later_steps() -> None:
+    from tests.conformance.zoo import build
+
+    model, change = load(build("T5ForConditionalGeneration")[0]), edit.zero("enc.L0.mlp_out", step=[1, 2])
+    with pytest.raises(InputError, match="an encoder runs once, in step 0"):
+        model.generate([[5, 7, 11, 13, 4]], edits=change, max_new_tokens=4)
+
+
 def test_a_plain_run_has_the_prompts_step_alone(llama: Model) -> None:
     assert torch.equal(*(llama.run(IDS, edits=edit.zero("L1.z", step=s)).logits for s in (0, None)))
     with pytest.raises(InputError, match="A plain run has step 0 alone"):

@@ -12,7 +12,7 @@ from typing import Any
 
 from assay.core.errors import AssayError, ExperimentError, InputError
 from assay.core.sites import SiteName
-from assay.experiments.edits import Edit
+from assay.experiments.edits import ANY_SITE, Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.facts import Facts, SiteFacts, head_axis, position_axis
 from assay.experiments.inputs import Input
@@ -167,6 +167,8 @@ def step_problems(what: str, edit: Edit, *, steps: int) -> Iterator[AssayError]:
             if steps == 1
             else f"{what}: there is no such step. With max_new_tokens={steps} there are {there}."
         )
+    elif edit.site != ANY_SITE and SiteName.parse(edit.site).stack == "enc" and 0 not in chosen:
+        yield InputError(f"{what}: an encoder runs once, in step 0. Leave step= out, or take step 0.")
     elif edit.pos is not None and 0 not in chosen:
         yield InputError(
             f"{what}: pos counts in the prompt, which is step 0. Leave pos= out for later steps, or take step 0."
