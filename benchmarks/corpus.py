@@ -1,6 +1,7 @@
 """Capturing a corpus, as a multiple of a plain forward pass that ends after the last layer that is needed.
 
-    python benchmarks/corpus.py [--tokens 200000] [--chunk 4096] [--context 256] [--threads 2] [--json results.json]
+    python benchmarks/corpus.py [--tokens 200000] [--chunk 4096] [--context 256] [--threads 2] [--tools assay nnsight …]
+        [--rows "after every layer" …] [--json results.json]
 
 The rows: the residual stream after every layer, and after the middle one alone. What is captured is added up to a mean
 for each site. The corpus is cut into chunks; in every round each library runs one, in a new order, and is compared with
@@ -25,6 +26,7 @@ from side_by_side.rounds import Clock, measure
 
 import assay
 
+TOOLS = ("assay", "hooks by hand", "nnsight", "TransformerLens")
 TOLERANCE = 1e-4  # of each mean's largest entry: TransformerLens uses another attention kernel
 
 
@@ -43,7 +45,9 @@ def compare(native: Any, layers: list[int], options: argparse.Namespace) -> dict
     draw = torch.Generator().manual_seed(0)
     shape = (options.chunk // options.context, options.context)
     ids = torch.randint(0, native.config.vocab_size, shape, generator=draw)
-    works = contestants(native, ids, options.batch, layers)
+    works = {
+        name: work for name, work in contestants(native, ids, options.batch, layers).items() if name in options.tools
+    }
     same(works)
     rounds = max(1, options.tokens // ids.numel())
     timed = measure(plain(native, ids, options.batch, layers), works, rounds=rounds, clock=Clock(options.clock))
@@ -57,6 +61,10 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=256, help="tokens of a document")
     parser.add_argument("--batch", type=int, default=8, help="documents in one pass")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--tools", nargs="*", choices=TOOLS, default=list(TOOLS), help="what is timed beside plain passes"
+    )
+    parser.add_argument("--rows", nargs="*", help="only these: 'after every layer', 'after the middle layer'")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", type=Path, help="put the table into this page")
@@ -68,7 +76,8 @@ def main() -> None:
     depth = native.config.num_hidden_layers
     before = machine()
     rows = {"after every layer": list(range(depth)), "after the middle layer": [depth // 2]}
-    found = {title: compare(native, layers, options) for title, layers in rows.items()}
+    wanted = {title: layers for title, layers in rows.items() if options.rows is None or title in options.rows}
+    found = {title: compare(native, layers, options) for title, layers in wanted.items()}
     result = {
         "machine": {**before, "load_1_min_after": machine()["load_1_min"]}, "clock": options.clock,
         "tokens": options.tokens, "context": options.context, "batch": options.batch,
