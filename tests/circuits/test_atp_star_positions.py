@@ -136,11 +136,11 @@ def test_one_key_at_a_time_by_softmax_after_softmax(seed: int, case: tuple[float
         one = own.clone()
         one[..., key] = new[..., key]
         expected.append(((pattern(one) - pattern(own)) * slope).sum((1, 3)))
-    found = key_changes(own, new, pattern(own), slope)
+    found = key_changes(own, new, pattern=pattern(own), slope=slope)
     torch.testing.assert_close(found, torch.stack(expected, -1), atol=1e-8 * spread, rtol=1e-6)
 
 
 def test_scores_that_are_relative_are_refused() -> None:
     scores = torch.tensor([[[[-1.0, 0.0]], [[0.0, -2.0]]]])
     with pytest.raises(SiteError, match="relative to each query's largest"):
-        key_changes(scores, scores, torch.softmax(scores, -1), scores)
+        key_changes(scores, scores, pattern=torch.softmax(scores, -1), slope=scores)

@@ -33,6 +33,8 @@ def slices(bound: st.SearchStrategy[Any]) -> st.SearchStrategy[Slice]:
 
 
 POS = st.none() | INDEX | NAMES | st.lists(INDEX | NAMES, min_size=1, max_size=3) | slices(INDEX | NAMES)
+COUNTED = st.integers(0, 6)
+STEPS = st.none() | COUNTED | st.lists(COUNTED, min_size=1, max_size=3) | slices(COUNTED)
 INDICES = st.none() | INDEX | st.lists(INDEX, min_size=1, max_size=3) | slices(INDEX)
 
 
@@ -48,7 +50,7 @@ def tensors(draw: st.DrawFn, shape: tuple[int, ...] | None = None) -> Tensor:
 VECTORS = tensors((4,))
 MATRICES = tensors((2, 4)) | VECTORS
 COLUMNS = tensors((4, 2)) | VECTORS
-WHERE = {"pos": POS, "head": INDICES, "dims": INDICES, "examples": INDICES, "step": INDICES}
+WHERE = {"pos": POS, "head": INDICES, "dims": INDICES, "examples": INDICES, "step": STEPS}
 
 
 def edits() -> st.SearchStrategy[Edit]:

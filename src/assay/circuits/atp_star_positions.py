@@ -134,7 +134,7 @@ def _of_queries(known: Values, site: str, chunk: Chunk, slopes: Slopes) -> Float
 def _of_keys(known: Values, site: str, chunk: Chunk, slopes: Slopes) -> Float[Tensor, "batch head key"]:
     scores, rows, length = site.replace(".pattern", ".scores"), chunk.rows, chunk.length
     own, replaced = known.of("own", scores, rows, length), known.of("replaced", scores, rows, length)
-    return key_changes(own, replaced, known.of("own", site, rows, length), slopes[site].cpu())
+    return key_changes(own, replaced, pattern=known.of("own", site, rows, length), slope=slopes[site].cpu())
 
 
 def _slopes(model: Model, made: Intervention, chunk: Chunk, sites: Sequence[str], layer: int | None) -> Slopes:

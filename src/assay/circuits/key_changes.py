@@ -27,6 +27,7 @@ LARGEST = 600.0
 def key_changes(
     own: Float[Tensor, "batch query head key"],
     replaced: Float[Tensor, "batch query head key"],
+    *,
     pattern: Float[Tensor, "batch query head key"],
     slope: Float[Tensor, "batch query head key"],
 ) -> Float[Tensor, "batch head key"]:

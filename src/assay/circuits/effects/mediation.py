@@ -72,7 +72,9 @@ def mediated_effects(
     chosen, value = parts(nodes), as_ablation(ablation)
     by = replaced(pairs, value, chosen)
     between = _checked(chosen, mediators)
-    found = one_by_one(model, by, chosen, partial(_runs, model, between), metric=as_metric(metric), at_once=AT_ONCE)
+    found = one_by_one(
+        model, by, chosen, runs_of=partial(_runs, model, between), metric=as_metric(metric), at_once=AT_ONCE
+    )
     total, direct, indirect = (found.clean - found.of(kind, chosen) for kind in EFFECTS[:3])
     rows = (total, direct, indirect, total - direct - indirect)
     data = xr.Dataset(

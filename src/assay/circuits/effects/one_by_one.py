@@ -72,7 +72,7 @@ class OneByOne:
 
 
 def one_by_one(
-    model: Model, by: Replacement, chosen: Sequence[Part], runs_of: RunsOf, *, metric: Metric, at_once: int
+    model: Model, by: Replacement, chosen: Sequence[Part], *, runs_of: RunsOf, metric: Metric, at_once: int
 ) -> OneByOne:
     """The metric in each kind of run of each part. `at_once` parts without a grid share an experiment."""
     made, sign = OneByOne(), sign_of(metric)

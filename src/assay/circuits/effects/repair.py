@@ -71,7 +71,7 @@ def self_repair(
     """
     chosen, measure = parts(nodes), as_metric(metric)
     by = replaced(pairs, as_ablation(ablation), chosen)
-    found = one_by_one(model, by, chosen, partial(_runs, model), metric=measure, at_once=AT_ONCE)
+    found = one_by_one(model, by, chosen, runs_of=partial(_runs, model), metric=measure, at_once=AT_ONCE)
     clean, (nothing, norm, others, everything) = found.clean, (found.of(kind, chosen) for kind in KINDS)
     measures = {
         "before": clean - nothing,
