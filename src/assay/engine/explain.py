@@ -108,9 +108,8 @@ def explain(
             "naive", along, split, tuple(runs), naive, work=naive, refused="the naive engine was asked for"
         )
     if not any(name in experiment.varying() for name in executed(experiment)):
-        return _without_a_sweep(
-            network, experiment, prompts, asked, Explanation("naive", along, split, tuple(runs), naive)
-        )
+        plan = Explanation("naive", along, split, tuple(runs), naive)
+        return _without_a_sweep(network, experiment, prompts, asked=asked, plan=plan, costs=costs)
     planned = prepare(network, experiment, prompts, asked)
     if isinstance(planned, str):
         return Explanation("naive", along, split, tuple(runs), naive, work=naive, refused=planned)
@@ -121,11 +120,16 @@ def explain(
 
 
 def _without_a_sweep(
-    network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], asked: Asked, plan: Explanation
+    network: Network,
+    experiment: Experiment,
+    prompts: Mapping[str, Prompts],
+    *,
+    asked: Asked,
+    plan: Explanation,
+    costs: Costs,
 ) -> Explanation:
     """Plain passes, each of which unembeds what is read of it."""
     found = reads(network, experiment, without=asked.without)
-    costs = Costs.here(network, network.structure.main_chain)
     unembedded: dict[str, int] = {}
     for rows in groups_of(experiment, prompts, asked):
         runner = Runner(network, experiment, prompts, rows)

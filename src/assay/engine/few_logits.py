@@ -16,10 +16,10 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from assay.core.errors import AssayError, ExperimentError
+from assay.core.errors import ExperimentError
 from assay.engine.answers import alternatives, token_ids
 from assay.engine.passes import forward
-from assay.engine.tried import Tried
+from assay.engine.tried import FAILURES, Tried
 from assay.experiments.executed import measured
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Accuracy, Logit, LogitDiff, Metric
@@ -31,11 +31,6 @@ FEW = 4
 
 TOLERANCE = 1e-4
 """Of the largest logit, in the trial: rounding in float32 is below 1e-6, and another token's logit is about as large."""
-
-_FAILURES = (
-    RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError, AssertionError, AssayError,
-)  # fmt: skip
-"""What native code raises that is given other inputs, or other logits, than it expects."""
 
 
 def named_tokens(network: Network, experiment: Experiment) -> Int[Tensor, " named"] | str:
@@ -138,12 +133,12 @@ def _trial(network: Network, size: int) -> str:
     for inputs in _inputs(network):
         try:
             whole = forward(network, inputs, once=True).output
-        except _FAILURES:
+        except FAILURES:
             continue
         try:
             with few_logits(network, some):
                 found = forward(network, inputs, once=True).output
-        except _FAILURES as error:
+        except FAILURES as error:
             return f"it was tried on this model: {type(error).__name__}"
         if whole is None or found is None or whole.ndim != 3 or found.shape != (*whole.shape[:-1], len(some)):
             return "it was tried on this model: its output has another shape"

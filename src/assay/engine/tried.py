@@ -12,10 +12,16 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from torch import nn
 
+from assay.core.errors import AssayError
 from assay.models.network import Network
 
 Found = TypeVar("Found")
 OURS = "assay."
+
+FAILURES = (
+    RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError, AssertionError, AssayError,
+)  # fmt: skip
+"""What native code raises that is given other inputs, or other logits, than it expects."""
 
 
 class Tried(Generic[Found]):

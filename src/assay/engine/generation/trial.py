@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import torch
 
-from assay.core.errors import AssayError
 from assay.engine.generate import Sampling
 from assay.engine.generation.alone import alone
 from assay.engine.generation.batches import Batches
@@ -27,7 +26,7 @@ from assay.engine.hooks import why_tapped
 from assay.engine.passes import forward
 from assay.engine.prepare import prompts_of
 from assay.engine.runner import Runner
-from assay.engine.tried import Tried
+from assay.engine.tried import FAILURES, Tried
 from assay.experiments.experiment import Experiment
 from assay.experiments.given_edits import Scale
 from assay.experiments.inputs import Tokens
@@ -44,7 +43,7 @@ _ROUNDING = 1e-3
 """Of the largest logit: far more than a batch of another size changes in float32, far less than a mistake. A hundredth of it
 is what any part may change."""
 _FAILURES = (
-    UnsuitedError, AssayError, RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError, AssertionError,
+    UnsuitedError, *FAILURES,
 )  # fmt: skip
 
 

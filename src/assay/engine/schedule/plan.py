@@ -62,8 +62,6 @@ class Plan:
         found = self._tokens()
         self.tokens = found if isinstance(found, Tensor) else None
         self.why_all_tokens = found if isinstance(found, str) else None
-        self.whole_costs = self.costs
-        """With all logits, as passes for means have."""
         self.costs = replace(self.costs, share=Reads(tokens=self.tokens).share(self.network))
         self.reads = Reads(reader(self.experiment) if self.why_whole_edited() is None else None, self.tokens)
         """What is read of runs that do not vary, but have edits."""

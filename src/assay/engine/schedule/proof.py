@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from assay.core.errors import AssayError
 from assay.core.result import Result
 from assay.core.sites import SiteName
+from assay.engine.tried import FAILURES
 from assay.experiments.experiment import Experiment
 from assay.experiments.given_edits import Scale
 from assay.experiments.inputs import Tokens
@@ -31,10 +31,6 @@ in float32 stays near 1e-6 in these few layers, in bfloat16 models near 1e-2, so
 
 LAYOUTS = ((True, False), (True, True), (False, False), (False, True))
 """(flat rows, output padded to whole sequences), the best first."""
-
-_FAILURES = (
-    RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError, AssertionError, AssayError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ def proof(
         )
     try:
         expected = naive(network, experiment)
-    except _FAILURES as error:
+    except FAILURES as error:
         return Proof(refused=f"it could not be tried on this model: {_said(error)}")
     reason, why_whole = "", None
     for flat, padded in LAYOUTS:
@@ -71,7 +67,7 @@ def proof(
         candidate = Proof(flat, padded, why_whole=None if flat else why_whole)
         try:
             found, whole = scheduled(network, experiment, candidate)
-        except _FAILURES as error:
+        except FAILURES as error:
             reason = _said(error)
         else:
             if _agree(expected, found, network):
