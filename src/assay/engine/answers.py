@@ -8,7 +8,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from assay.core.errors import ExperimentError
-from assay.experiments.answers import Answer, per_example
+from assay.experiments.answers import Answer, Answers, per_example
+from assay.experiments.inputs import Input
+from assay.experiments.metrics import Accuracy
 
 Ids = tuple[int, ...]
 
@@ -33,6 +35,13 @@ def alternatives(
         items: Sequence[Any] = answer if isinstance(answer, tuple) else (answer,)
         found.append([_ids(item, tokenizer, what=what, single=True)[0] for item in items])
     return found
+
+
+def rivals(metric: Accuracy, given: Input) -> Answers | None:
+    """The wrong answers of an accuracy: its own, or the input's if it has no answer of its own; None is every other token."""
+    if metric.wrong is not None:
+        return metric.wrong
+    return given.wrong if metric.answer is None else None
 
 
 def _ids(answer: Answer, tokenizer: PreTrainedTokenizerBase | None, *, what: str, single: bool) -> Ids:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from assay.core.errors import ExperimentError
-from assay.engine.answers import alternatives, token_ids
+from assay.engine.answers import alternatives, rivals, token_ids
 from assay.engine.passes import forward
 from assay.engine.tried import FAILURES, Tried
 from assay.experiments.executed import measured
@@ -56,7 +56,7 @@ def _named(metric: Metric, experiment: Experiment, run: str, network: Network) -
     given = experiment.inputs[experiment.run(run).input]
     chosen: Mapping[str, Any] = metric.asks
     if isinstance(metric, Accuracy):
-        wrong = metric.wrong if metric.wrong is not None else given.wrong if metric.answer is None else None
+        wrong = rivals(metric, given)
         if wrong is None:
             return None
         lists = alternatives(wrong, given.examples, network.tokenizer, what="metric accuracy, wrong")

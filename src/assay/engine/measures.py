@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from assay.core.errors import ExperimentError
-from assay.engine.answers import alternatives, token_ids
+from assay.engine.answers import alternatives, rivals, token_ids
 from assay.engine.select import Scope, head_axis
 from assay.experiments.inputs import Input
 from assay.experiments.metrics import KL, Accuracy, CallMetric, LogitDiff, LogProb, Metric, Prob, ReverseKL
@@ -188,7 +188,7 @@ def _rank(metric: Metric, run: Measured, logits: Tensor, positions: Places) -> T
 def _accuracy(metric: Accuracy, run: Measured, logits: Tensor, positions: Places) -> Tensor:
     ids = _answers(metric, run, "answer")
     right = _pick(run, logits, ids)
-    wrong = metric.wrong if metric.wrong is not None else run.given.wrong if metric.answer is None else None
+    wrong = rivals(metric, run.given)
     if wrong is None:
         others = logits.scatter(
             -1,
