@@ -4,9 +4,10 @@
         [--json results.json] [--page docs/benchmarks.md]
 
 The rows: one site captured, the residual stream after every layer, everything (15 tensors in each layer, attention
-patterns among them), and one edit; in assay, with hooks by hand (the floor), and in each other library that is
-installed (`make peers`). The model is the embedded one. Before anything is timed, every library's tensors are compared
-with assay's: a rival that computes something else is an error, not a row.
+patterns among them), and one edit, all with the logits of every position; then one site and nothing else, and how far an
+edit moves two tokens apart, where each library may leave out what nobody asked for. In assay, with hooks by hand (the
+floor), and in each other library that is installed (`make peers`). The model is the embedded one. Before anything is
+timed, every library's tensors are compared with assay's: a rival that computes something else is an error, not a row.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from side_by_side.rounds import Clock, measure
 import assay
 
 SHAPES = {"1 × 16 tokens": (1, 16), "8 × 64 tokens": (8, 64)}
-ROWS = ("one site", "residual stream", "everything", "one edit")
+ROWS = ("one site", "residual stream", "everything", "one edit", "one site alone", "effect of one edit")
 TARGETS = {"one site": 1.05, "residual stream": 1.15}
 TOLERANCE = 1e-4  # of each tensor's largest entry: some rivals use another attention kernel
 

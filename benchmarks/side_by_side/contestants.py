@@ -3,7 +3,10 @@
 A contestant is built around its own copy of the weights, because some libraries change what they are given. Its rows
 are functions that take nothing and return the tensors that they captured, or the logits after an edit, so that the
 benchmark can check that all did the same before it times them. Nothing here warms up, loads or imports while timed.
-All compute logits at all positions, without a key-value cache and without gradients.
+All run without a key-value cache and without gradients, and but for the two rows "alone" and "effect" all compute logits
+at all positions. "one site alone" is the site and nothing else, for which each library may stop where its documentation
+says how; "effect of one edit" is how far two tokens' logits are apart at the last position, which is what an edit is
+made for: each library as its users ask for it, and by hand with the last position's logits alone.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ Rows = Mapping[str, Work]
 MIDDLE = 15
 """The layer of the one site and of the one edit."""
 
+PAIR = (10, 20)
+"""The two tokens whose logits are compared."""
+
 EVERYTHING = (
     "resid_pre", "attn_in", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid", "mlp_in", "mlp_pre", "mlp_up",
     "mlp_post", "mlp_out", "resid_post",
@@ -31,17 +37,41 @@ EVERYTHING = (
 
 
 def assay_rows(native: nn.Module, ids: Tensor) -> Rows:
-    from assay import edit
+    from assay import capture, edit, metric
     from assay.engine.model import load
+    from assay.experiments.experiment import Experiment
+    from assay.experiments.runs import Run
 
     model = load(copy.deepcopy(native))
     zero = edit.zero(f"L{MIDDLE}.mlp_out", pos=-1)
+    site = f"L{MIDDLE}.resid_post"
+    prompts = {"prompts": ids.tolist()}
+    alone = Experiment(inputs=prompts, runs={"main": Run(input="prompts", captures=[capture.site(site)])})
+    measured = Experiment(
+        inputs=prompts, runs={"main": Run(input="prompts", edits=zero)}, metrics=[metric.logit_diff(*PAIR)]
+    )
     return {
+        "one site alone": lambda: {site: tensor(model.measure(alone)[f"main.{site}"])},
+        "effect of one edit": lambda: {"effect": tensor(model.measure(measured)["logit_diff"])},
         "one site": lambda: dict(model.run(ids, capture=f"L{MIDDLE}.resid_post").captured),
         "residual stream": lambda: dict(model.run(ids, capture="resid_post").captured),
         "everything": lambda: dict(model.run(ids, capture=EVERYTHING).captured),
         "one edit": lambda: {"logits": model.run(ids, edits=zero).logits},
     }
+
+
+def tensor(labelled: Any) -> Tensor:
+    """The numbers of a labelled array."""
+    return torch.as_tensor(labelled.values)
+
+
+def effect(logits: Tensor) -> dict[str, Tensor]:
+    """How far the two tokens' logits are apart at the last position."""
+    return {"effect": logits[:, -1, PAIR[0]] - logits[:, -1, PAIR[1]]}
+
+
+class Enough(Exception):
+    """Raised by a hook that has what it wants."""
 
 
 def hook_rows(native: nn.Module, ids: Tensor) -> Rows:
@@ -63,7 +93,23 @@ def hook_rows(native: nn.Module, ids: Tensor) -> Rows:
                 handle.remove()
         return kept
 
-    def edited() -> dict[str, Tensor]:
+    def alone() -> dict[str, Tensor]:
+        kept: dict[str, Tensor] = {}
+
+        def keep(module: nn.Module, args: Any, out: Tensor) -> None:
+            kept[f"L{MIDDLE}.resid_post"] = out.clone()
+            raise Enough
+
+        handle = layers[MIDDLE].register_forward_hook(keep)
+        try:
+            native(input_ids=ids, use_cache=False)
+        except Enough:
+            return kept
+        finally:
+            handle.remove()
+        raise AssertionError("the layer was not run")
+
+    def edited(**how: int) -> Tensor:
         def zero(module: nn.Module, args: Any, out: Tensor) -> Tensor:
             out = out.clone()
             out[:, -1] = 0
@@ -71,14 +117,17 @@ def hook_rows(native: nn.Module, ids: Tensor) -> Rows:
 
         handle = layers[MIDDLE].mlp.register_forward_hook(zero)
         try:
-            return {"logits": native(input_ids=ids, use_cache=False).logits}
+            logits: Tensor = native(input_ids=ids, use_cache=False, **how).logits
+            return logits
         finally:
             handle.remove()
 
     return {
+        "one site alone": alone,
+        "effect of one edit": lambda: effect(edited(logits_to_keep=1)),
         "one site": lambda: captured([MIDDLE]),
         "residual stream": lambda: captured(list(range(len(layers)))),
-        "one edit": edited,
+        "one edit": lambda: {"logits": edited()},
     }
 
 
@@ -108,7 +157,15 @@ def transformer_lens_rows(native: nn.Module, ids: Tensor) -> Rows:
         return value
 
     edit = [(f"blocks.{MIDDLE}.hook_mlp_out", zero)]
+    site = f"blocks.{MIDDLE}.{LENS['resid_post']}"
+
+    def alone() -> dict[str, Tensor]:
+        _, cache = bridge.run_with_cache(ids, names_filter=[site], stop_at_layer=MIDDLE + 1)
+        return {f"L{MIDDLE}.resid_post": cache[site]}
+
     return {
+        "one site alone": alone,
+        "effect of one edit": lambda: effect(bridge.run_with_hooks(ids, fwd_hooks=edit)),
         "one site": lambda: captured(("resid_post",), (MIDDLE,)),
         "residual stream": lambda: captured(("resid_post",), range(depth)),
         "everything": lambda: captured(EVERYTHING, range(depth)),
@@ -130,6 +187,12 @@ def nnsight_rows(native: nn.Module, ids: Tensor) -> Rows:
     def one() -> dict[str, Tensor]:
         with wrapped.trace(ids, use_cache=False):
             kept = wrapped.model.layers[MIDDLE].output.save()
+        return {f"L{MIDDLE}.resid_post": kept}
+
+    def alone() -> dict[str, Tensor]:
+        with wrapped.trace(ids, use_cache=False) as tracer:
+            kept = wrapped.model.layers[MIDDLE].output.save()
+            tracer.stop()
         return {f"L{MIDDLE}.resid_post": kept}
 
     def stream() -> dict[str, Tensor]:
@@ -165,7 +228,10 @@ def nnsight_rows(native: nn.Module, ids: Tensor) -> Rows:
             logits = wrapped.output.logits.save()
         return {"logits": logits}
 
-    return {"one site": one, "residual stream": stream, "everything": everything, "one edit": edited}
+    return {
+        "one site": one, "residual stream": stream, "everything": everything, "one edit": edited,
+        "one site alone": alone, "effect of one edit": lambda: effect(edited()["logits"]),
+    }  # fmt: skip
 
 
 def pyvene_rows(native: nn.Module, ids: Tensor) -> Rows:
@@ -199,8 +265,10 @@ def pyvene_rows(native: nn.Module, ids: Tensor) -> Rows:
 
     return {
         "one site": collecting([MIDDLE]),
+        "one site alone": collecting([MIDDLE]),
         "residual stream": collecting(list(range(depth))),
         "one edit": edited,
+        "effect of one edit": lambda: effect(edited()["logits"]),
     }
 
 
