@@ -61,16 +61,17 @@ def verdicts(result: Mapping[str, Any]) -> list[Verdict]:
         shown = ", ".join(f"{name} {value:.2f}" for name, value in counted.items())
         met = round(max(counted.values()), 2) <= OPERATIONS  # as it is shown
         found.append(Verdict("operations, of the least", f"≤ {OPERATIONS:.2f}×", shown, met))
-    shares = {name: share_of_peak(rows[name], result) for name in SHARES if name in rows}
+    shares = {name: share_of_peak(rows[name]) for name in SHARES if name in rows}
     if shares:
         shown = ", ".join(f"{name} {100 * value:.0f} %" for name, value in shares.items())
         found.append(Verdict("share of the matrix peak", f"≥ {100 * PEAK:.0f} %", shown, min(shares.values()) >= PEAK))
     return found
 
 
-def share_of_peak(row: Mapping[str, Any], result: Mapping[str, Any]) -> float:
-    """Operations a second in a row, of those of the fastest matrix product."""
-    return float(row["flops"] / row["seconds"]["assay"]["median"] / result["gemm_peak"])
+def share_of_peak(row: Mapping[str, Any]) -> float:
+    """Operations a second in a row, of those of the fastest matrix product just before and after: median of rounds."""
+    rounds = zip(row["seconds"]["assay"]["all"], row["gemm_peaks"], strict=True)
+    return float(statistics.median(row["flops"] / seconds / peak for seconds, peak in rounds))
 
 
 def _faster(name: str, row: Mapping[str, Any], target: float) -> list[Verdict]:
