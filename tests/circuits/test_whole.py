@@ -66,7 +66,7 @@ def test_every_layer_can_be_asked_for_whole() -> None:
     graph = Graph.of(model("llama"), grouped="whole")
     assert graph.whole == (0, 1, 2)
     assert graph.edge_count == 1 + 2 + 3 + 4 + 5 + 6 + 7
-    with pytest.raises(SettingsError, match="expected false, true, or whole"):
+    with pytest.raises(SettingsError, match="expected false, true, whole or block"):
         Graph.of(model("llama"), grouped="some")  # type: ignore[arg-type]
 
 

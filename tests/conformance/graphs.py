@@ -21,7 +21,7 @@ from assay.engine.edges.trial import refuse_untrue
 from assay.engine.edges.wiring import wiring
 from assay.engine.model import Model, load
 
-KINDS = ("each head", "shared heads", "heads and whole mixers", "whole mixers", "none")
+KINDS = ("each head", "shared heads", "heads and whole mixers", "whole mixers", "none", "some whole layers", "whole layers")
 
 
 def kind_of(model: Model) -> tuple[str, str]:
@@ -36,6 +36,9 @@ def kind_of(model: Model) -> tuple[str, str]:
         refuse_untrue(wires, [*map(parse_sender, graph.senders), *map(parse_receiver, graph.receivers)])
     except AssayError as error:
         return "none", str(error)
+    if graph.blocks:
+        why = "; ".join(dict.fromkeys(why_whole(model).values()))
+        return KINDS[6 if len(graph.blocks) == len(graph.layers) else 5], why
     if graph.whole:
         heads = any(layer.heads for layer in graph.layers)
         why = "; ".join(dict.fromkeys(why_whole(model).values()))

@@ -68,6 +68,10 @@ class Layer:
         if self.has("mlp_out"):
             yield f"L{self.number}.mlp", self["mlp_out"]
 
+    def all(self) -> tuple[str, Float[Tensor, "batch pos d_model"]]:
+        """What the layer adds, as one part."""
+        return f"L{self.number}.block", self["resid_post"] - self["resid_pre"]
+
     def moved(self, head: int) -> Float[Tensor, "batch query key d_model"]:
         """What a head adds at each query from each key. Cost: batch · pos² · d_model numbers."""
         tap = self.model.site(f"L{self.number}.head_out").tap

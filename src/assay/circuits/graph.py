@@ -6,7 +6,7 @@ reads it: a head's query, key or value (`L3.H2.q`), an MLP `L3.mlp`, or `logits`
 after it; in a parallel block attention and MLP read the same stream, so a layer's heads do not reach its MLP.
 
 Where a layer's heads are not known, or the user asks for it, its attention or recurrent mixer is one node, `L3.attn`, which
-reads and writes as a whole (`layers.py`).
+reads and writes as a whole (`layers.py`). Where its parts are not known, or the user asks for it, so is the layer: `L3.block`.
 
 Where query heads share keys and values, a graph is either `grouped` (k and v belong to a key/value head: `L3.KV0.k`) or
 not (each query head has a k and a v of its own: `L3.H2.k`, as MIB counts).
@@ -28,12 +28,12 @@ from jaxtyping import Bool
 
 from assay.circuits.layers import Grouped, Layer, layers_of
 from assay.core.edge_names import ARROW as ARROW
-from assay.core.edge_names import MIXER, SLOTS
+from assay.core.edge_names import BLOCK, MIXER, SLOTS
 from assay.core.errors import DataError, SettingsError, nearest
 from assay.core.protocols import head_name
 from assay.engine.model import Model
 
-_RECEIVER = re.compile(r"^L(\d+)\.(?:(H|KV)(\d+)\.(q|k|v)|mlp|attn)$")
+_RECEIVER = re.compile(r"^L(\d+)\.(?:(H|KV)(\d+)\.(q|k|v)|mlp|attn|block)$")
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,26 @@ class Graph:
 
     @classmethod
     def of(cls, model: Model, *, grouped: Grouped = False) -> Graph:
-        """The graph of a decoder. `grouped`: heads that share a key are one receiver (true), or a layer's are one node (whole).
+        """The graph of a decoder. `grouped`: heads that share a key are one receiver (true); a layer's heads are one node
+        (whole), or all of the layer (block).
 
         Raises:
             SettingsError: `grouped` is none of these.
             SiteError: the residual stream of some layer is not a sum of known parts, as far as can be told.
         """
-        if grouped not in (False, True, "whole"):
-            raise SettingsError(f"grouped={grouped!r}: expected false, true, or whole.")
-        return cls(layers_of(model, "whole" if grouped == "whole" else "auto"), grouped not in (False, "whole"))
+        if grouped not in (False, True, "whole", "block"):
+            raise SettingsError(f"grouped={grouped!r}: expected false, true, whole or block.")
+        if isinstance(grouped, str):
+            return cls(layers_of(model, grouped), False)
+        return cls(layers_of(model, "auto"), grouped)
 
     @classmethod
     def naming(cls, model: Model, names: Iterable[str]) -> Graph:
         """The graph of a decoder that counts shared keys, and whole mixers, as these names of parts or edges do."""
         parts = {part for name in names for part in name.split(ARROW)}
         graph = cls.of(model, grouped=any(".KV" in part for part in parts))
+        if {part for part in parts if part.endswith(f".{BLOCK}")} - set(graph.senders):
+            return cls.of(model, grouped="block")
         whole = {part for part in parts if part.endswith(f".{MIXER}")}
         return graph if whole <= set(graph.senders) else cls.of(model, grouped="whole")
 
@@ -84,13 +89,19 @@ class Graph:
         return tuple(i for i, layer in enumerate(self.layers) if layer.whole)
 
     @property
+    def blocks(self) -> tuple[int, ...]:
+        """The layers that are one node themselves; `why_whole` says why they have no parts."""
+        return tuple(i for i, layer in enumerate(self.layers) if layer.block)
+
+    @property
     def facts(self) -> tuple[str, ...]:
-        """Which layers have one node for all that mixes positions, in words; nothing where all have heads."""
-        if not self.whole:
-            return ()
-        numbers = ", ".join(map(str, self.whole))
-        where = "every layer" if len(self.whole) == len(self.layers) else f"layers {numbers}"
-        return (f"attention, or what mixes positions instead, is one node in {where}",)
+        """Which layers have one node for all that mixes positions, or are one, in words; nothing where all have heads."""
+        mixers = "attention, or what mixes positions instead, is one node in "
+        both = ((mixers, self.whole), ("all that a layer does is one node in ", self.blocks))
+        return tuple(f"{what}{self._where(layers)}" for what, layers in both if layers)
+
+    def _where(self, layers: tuple[int, ...]) -> str:
+        return "every layer" if len(layers) == len(self.layers) else f"layers {', '.join(map(str, layers))}"
 
     @cached_property
     def senders(self) -> tuple[str, ...]:
@@ -225,10 +236,7 @@ class Graph:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` gives an equal graph."""
-        layers = [
-            [layer.heads, layer.kv_heads, layer.mlp, layer.parallel, *([True] if layer.whole else [])]
-            for layer in self.layers
-        ]
+        layers = [[layer.heads, layer.kv_heads, layer.mlp, layer.parallel, *_rest(layer)] for layer in self.layers]
         return {"layers": layers, "grouped": self.grouped}
 
     @classmethod
@@ -252,12 +260,21 @@ class Graph:
         slots = [
             f"{owner}.{slot}" for slot, owners in zip(SLOTS, (heads, shared, shared), strict=True) for owner in owners
         ]
-        return slots + [f"L{i}.{MIXER}"] * layer.whole + [f"L{i}.mlp"] * layer.mlp
+        return slots + _wholes(i, layer) + [f"L{i}.mlp"] * layer.mlp
 
 
 def _senders(i: int, layer: Layer) -> Sequence[str]:
     heads = [head_name(i, h) for h in range(layer.heads)]
-    return heads + [f"L{i}.{MIXER}"] * layer.whole + [f"L{i}.mlp"] * layer.mlp
+    return heads + _wholes(i, layer) + [f"L{i}.mlp"] * layer.mlp
+
+
+def _wholes(i: int, layer: Layer) -> list[str]:
+    return [f"L{i}.{MIXER}"] * layer.whole + [f"L{i}.{BLOCK}"] * layer.block
+
+
+def _rest(layer: Layer) -> list[bool]:
+    """What few layers are, in JSON: nothing where it is none of it."""
+    return [layer.whole, layer.block] if layer.block else [True] if layer.whole else []
 
 
 def _number(name: str, known: dict[str, int], what: str) -> int:

@@ -1,6 +1,7 @@
 """Names of what writes to a residual stream and what reads it: `L3.H2`, `L3.mlp`, `embed`; `L3.H2.q`, `logits`.
 
 `L3.attn` is both: all that mixes positions in a layer (attention, a recurrent mixer) as one part, where heads are not known.
+So is `L3.block`: all that a layer does, where its parts are not known.
 """
 
 from __future__ import annotations
@@ -15,23 +16,28 @@ ARROW = "->"
 SLOTS = ("q", "k", "v")
 MIXER = "attn"
 """The slot by which a whole mixer reads."""
-_SENDER = re.compile(r"^L(\d+)\.(?:H(\d+)|mlp|(attn))$")
-_RECEIVER = re.compile(r"^L(\d+)\.(?:(H|KV)(\d+)\.(q|k|v)|mlp|(attn))$")
+BLOCK = "block"
+"""The slot by which a whole layer reads."""
+_SENDER = re.compile(r"^L(\d+)\.(?:H(\d+)|mlp|(attn|block))$")
+_RECEIVER = re.compile(r"^L(\d+)\.(?:(H|KV)(\d+)\.(q|k|v)|mlp|(attn|block))$")
 
 
 @dataclass(frozen=True)
 class Sender:
-    """Who writes. Without a layer `embed`, without a head an MLP, or (`mixer`) all that mixes positions."""
+    """Who writes. Without a layer `embed`, without a head an MLP, or all that mixes positions (`mixer`), or all (`block`)."""
 
     layer: int | None = None
     head: int | None = None
     mixer: bool = False
+    block: bool = False
 
     @property
     def name(self) -> str:
-        """`L3.H2`, `L3.mlp`, `L3.attn` or `embed`."""
+        """`L3.H2`, `L3.mlp`, `L3.attn`, `L3.block` or `embed`."""
         if self.layer is None:
             return "embed"
+        if self.block:
+            return f"L{self.layer}.{BLOCK}"
         return f"L{self.layer}.{MIXER}" if self.mixer else _name(self.layer, self.head)
 
 
@@ -46,11 +52,11 @@ class Receiver:
 
     @property
     def name(self) -> str:
-        """`L3.H2.q`, `L3.mlp`, `L3.attn` or `logits`."""
+        """`L3.H2.q`, `L3.mlp`, `L3.attn`, `L3.block` or `logits`."""
         if self.layer is None:
             return "logits"
-        if self.slot == MIXER:
-            return f"L{self.layer}.{MIXER}"
+        if self.slot in (MIXER, BLOCK):
+            return f"L{self.layer}.{self.slot}"
         whole = _name(self.layer, self.head, "KV" if self.shared else "H")
         return whole if self.slot is None else f"{whole}.{self.slot}"
 
@@ -71,9 +77,10 @@ def parse_sender(name: str) -> Sender:
     if match is None:
         raise DataError(
             f"{name!r} writes nothing to the residual stream: expected embed, a head L3.H2, an MLP L3.mlp, or L3.attn "
-            "where heads are not known."
+            "where heads are not known, L3.block where nothing in the layer is."
         )
-    return Sender(int(match[1]), None if match[2] is None else int(match[2]), match[3] is not None)
+    head = None if match[2] is None else int(match[2])
+    return Sender(int(match[1]), head, mixer=match[3] == MIXER, block=match[3] == BLOCK)
 
 
 def parse_receiver(name: str) -> Receiver:
@@ -88,7 +95,7 @@ def parse_receiver(name: str) -> Receiver:
     if match is None or (match[2] == "KV" and match[4] == "q"):
         raise DataError(
             f"{name!r} reads nothing of the residual stream: expected logits, L3.H2.q (or k, v; L3.KV0.k where heads "
-            "share it), L3.mlp, or L3.attn where heads are not known."
+            "share it), L3.mlp, or L3.attn where heads are not known, L3.block where nothing in the layer is."
         )
     head = None if match[3] is None else int(match[3])
     return Receiver(int(match[1]), head, match[4] or match[5], match[2] == "KV")
@@ -122,3 +129,20 @@ def mixed_layers(parts: Iterable[Sender | Receiver]) -> tuple[frozenset[int], fr
         layer = min(both)
         raise DataError(f"L{layer}.{MIXER} and heads of layer {layer} are named together: name one or the other.")
     return frozenset(whole), frozenset(heads)
+
+
+def block_layers(parts: Iterable[Sender | Receiver]) -> tuple[frozenset[int], frozenset[int]]:
+    """The layers that these parts name as one block, and those whose parts they name.
+
+    Raises:
+        DataError: a layer is named both ways, so that what its parts write would be counted twice.
+    """
+    blocks, parted = set[int](), set[int]()
+    for part in parts:
+        if part.layer is not None:
+            whole = part.slot == BLOCK if isinstance(part, Receiver) else part.block
+            (blocks if whole else parted).add(part.layer)
+    if both := blocks & parted:
+        layer = min(both)
+        raise DataError(f"L{layer}.{BLOCK} and parts of layer {layer} are named together: name one or the other.")
+    return frozenset(blocks), frozenset(parted)

@@ -4,6 +4,7 @@ A block reads x and returns y. Among the tensors that its submodules return, tho
 
     pre-norm       y = x + a          y = (x + a) + b        y = x + (a + b)         y = ((x + a) + b) + c
     multiplied     y = x + α·a + β·b      (constant residual multipliers)
+    rescaled       y = s · (x + a + b)    (s: a number that the block keeps among its weights)
     post-norm      u = norm(x + a),  y = norm(u + b)
 
 The sum must hold element by element within a few roundings of the dtype, so a coincidence is all but impossible on
@@ -14,9 +15,10 @@ submodule outputs of one block (about ten), on 24 tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -52,24 +54,30 @@ class Norm:
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a block makes y from x. `kind`: sequential (pre-norm sums), post-norm."""
+    """How a block makes y from x. `kind`: sequential (pre-norm sums), post-norm. `rescaled`: the weight that y is multiplied
+    by at the end."""
 
     kind: str
     branches: tuple[Branch, ...]
     norms: tuple[Norm, ...] = ()
+    rescaled: str | None = None
 
 
-def explain_block(block: Block, hint: Explanation | None = None) -> Explanation | None:
-    """Find the block's branches; a neighbour's explanation is tried first."""
+def explain_block(
+    block: Block, hint: Explanation | None = None, numbers: Mapping[str, float] = MappingProxyType({})
+) -> Explanation | None:
+    """Find the block's branches; a neighbour's explanation is tried first. `numbers` are single numbers among its weights."""
     events = list(block.inner)
     found = list(_candidates(block, events))
     if hint is not None and (again := _same_as(block, found, hint)) is not None:
         return again
     unique = _last_of_equals(found)
+    if hint is not None and hint.rescaled and (again := _rescaled(block, unique, numbers)) is not None:
+        return again
     for search in (_sums, _post_norm, _multiplied):
         if (explanation := search(block, unique, events)) is not None:
             return explanation
-    return None
+    return _rescaled(block, unique, numbers)
 
 
 def close(left: Tensor, right: Tensor, terms: Sequence[Tensor]) -> bool:
@@ -180,6 +188,15 @@ def _multiplied(block: Block, unique: list[Branch], events: list[Event]) -> Expl
     return None
 
 
+def _rescaled(block: Block, unique: list[Branch], numbers: Mapping[str, float]) -> Explanation | None:
+    for name, number in numbers.items():
+        if number not in (0.0, 1.0):
+            plain = _sums(replace(block, y=block.y / number), unique, [])
+            if plain is not None:
+                return replace(plain, rescaled=name)
+    return None
+
+
 def _times(branch: Branch, factor: float) -> Branch:
     if factor == 1.0:
         return branch
@@ -188,7 +205,7 @@ def _times(branch: Branch, factor: float) -> Branch:
 
 def _same_as(block: Block, found: list[Branch], hint: Explanation) -> Explanation | None:
     """The neighbour's branches at this block's paths, if they add up here too."""
-    if hint.kind != "sequential":
+    if hint.kind != "sequential" or hint.rescaled:
         return None
     parts = []
     for old in hint.branches:

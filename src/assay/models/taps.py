@@ -109,6 +109,35 @@ class Sum:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """What is added to a tensor on its way from `base` to `port`: the latter less the former, which stays as it is."""
+
+    base: tuple[Port, View]
+    port: Port
+    view: View = WHOLE
+    derived: ClassVar[bool] = False
+
+    @property
+    def needs(self) -> tuple[Port, ...]:
+        return (self.base[0],)
+
+    def read(self, here: Tensor, run: Passing) -> Tensor:
+        return self.view.read(here, run.frame) - self._base(here, run)
+
+    def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        whole = self.view.read(here, run.frame)
+        return self.view.write(here, torch.where(value == old, whole, self._base(here, run) + value), run.frame)
+
+    def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        whole, carried = self.view.read(here, run.frame), value + self._base(here, run)
+        return self.view.write(here, whole.detach() + (carried - carried.detach()), run.frame)
+
+    def _base(self, here: Tensor, run: Passing) -> Tensor:
+        port, view = self.base
+        return view.read(run.memory[port].to(here.device), run.frame)
+
+
+@dataclass(frozen=True)
 class HeadOut:
     """Each head's share of the attention output: z through the head's rows of the output projection.
 

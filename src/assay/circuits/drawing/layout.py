@@ -88,7 +88,7 @@ def _key(name: str) -> tuple[int, int, int]:
     if name in ("embed", "logits"):
         return (-1 if name == "embed" else 1_000_000, 0, 0)
     layer, _, rest = name.partition(".")
-    return int(layer[1:]), int(rest == "mlp"), 0 if rest in ("mlp", "attn") else int(rest[1:])
+    return int(layer[1:]), int(rest == "mlp"), 0 if rest in ("mlp", "attn", "block") else int(rest[1:])
 
 
 def _untangled(columns: list[list[str]], drawn: Sequence[Link]) -> list[list[str]]:

@@ -125,11 +125,11 @@ def _boxes(places: Layout, drawn: Sequence[Link]) -> list[Markup]:
 
 
 def _short(name: str) -> str:
-    """`L3.H2` → 3.2, `L3.mlp` → MLP 3, `L3.attn` → attn 3."""
+    """`L3.H2` → 3.2, `L3.mlp` → MLP 3, `L3.attn` → attn 3, `L3.block` → block 3."""
     if name in ("embed", "logits"):
         return name
     layer, _, rest = name.partition(".")
-    if rest in ("mlp", "attn"):
+    if rest in ("mlp", "attn", "block"):
         return f"{'MLP' if rest == 'mlp' else rest} {layer[1:]}"
     return f"{layer[1:]}.{rest[1:]}"
 

@@ -24,6 +24,7 @@ def rewire(network: Network, edit: Edges, ablated: Callable[[Site], Tensor]) -> 
     wires = wiring(network)
     senders, receivers = list(map(parse_sender, edit.senders)), list(map(parse_receiver, edit.receivers))
     refuse_untrue(wires, [*senders, *receivers])
+    wires = wires.among([*senders, *receivers])
     kept = edit.kept.tensor[None].to(network.device)
     return Rewire(wires, cuts(wires, senders, receivers, kept), ablated)
 
@@ -33,7 +34,8 @@ def sender_sites(network: Network, edit: Edges) -> list[Site]:
     wires = wiring(network)
     for name in edit.senders:
         wires.refuse_missing(parse_sender(name))
-    return list(dict.fromkeys(wires.written(parse_sender(name)) for name in edit.senders))
+    senders, receivers = map(parse_sender, edit.senders), map(parse_receiver, edit.receivers)
+    return list(dict.fromkeys(wires.carried(list(senders), list(receivers))))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 With every edge cut, each part reads what it would in the other run, so the output must be the other run's. That fails where
 a block is called several times, something else than the known parts writes to the stream, or reads it. Cost: three passes
-on the example inputs, once for each model, and again where other layers' mixers are taken as one part.
+on the example inputs, once for each model, and again where other layers, or their mixers, are taken as one part.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from assay.core.edge_names import MIXER, SLOTS, Receiver, Sender
+from assay.core.edge_names import BLOCK, MIXER, SLOTS, Receiver, Sender
 from assay.core.errors import SiteError
 from assay.engine.edges.mixers import Mixer
 from assay.engine.edges.rewire import Rewire, cuts
@@ -21,28 +21,38 @@ from assay.engine.edges.twice import REFUSED, other_tokens
 from assay.engine.edges.wiring import Wiring
 from assay.engine.passes import forward
 
-_TRIED: WeakKeyDictionary[nn.Module, dict[frozenset[int], str | None]] = WeakKeyDictionary()
+_TRIED: WeakKeyDictionary[nn.Module, dict[tuple[frozenset[int], frozenset[int]], str | None]] = WeakKeyDictionary()
 
 
 def refuse_untrue(wiring: Wiring, parts: Iterable[Sender | Receiver]) -> None:
     """Raise SiteError where cutting every edge does not give the other run, in a graph that has these parts."""
-    tried, whole = _TRIED.setdefault(wiring.network.native, {}), wiring.whole_among(parts)
+    every = list(parts)
+    tried = _TRIED.setdefault(wiring.network.native, {})
+    whole, blocks = wiring.whole_among(every), wiring.blocks_among(every)
     for layer in whole:
         wiring.mixer(layer)
-    if whole not in tried:
-        tried[whole] = _why_not(wiring, whole)
-    why = tried[whole]
+    for layer in blocks:
+        wiring.block(layer)
+    if (whole, blocks) not in tried:
+        tried[whole, blocks] = _why_not(wiring.among(every), whole, blocks)
+    why = tried[whole, blocks]
     if why is not None:
         raise SiteError(f"edges can't be cut in this model: {why}.")
 
 
-def everything(wiring: Wiring, whole: Collection[int]) -> tuple[list[Sender], list[Receiver]]:
+def everything(
+    wiring: Wiring, whole: Collection[int], blocks: Collection[int] = ()
+) -> tuple[list[Sender], list[Receiver]]:
     """All parts of a network whose way of reading and writing is known; keys and values as they are shared.
 
-    `whole` are the layers whose mixer is one part.
+    `whole` are the layers whose mixer is one part, `blocks` those that are one part themselves.
     """
     senders, receivers = [Sender()], list[Receiver]()
     for layer in range(wiring.depth):
+        if layer in blocks:
+            senders.append(Sender(layer, block=True))
+            receivers.append(Receiver(layer, slot=BLOCK))
+            continue
         if layer in whole:
             if isinstance(wiring.mixers[layer], Mixer):
                 senders.append(Sender(layer, mixer=True))
@@ -71,16 +81,17 @@ def _heads(wiring: Wiring, layer: int) -> tuple[list[Sender], list[Receiver]]:
     return senders, receivers
 
 
-def _why_not(wiring: Wiring, whole: Collection[int]) -> str | None:
+def _why_not(wiring: Wiring, whole: Collection[int], blocks: Collection[int]) -> str | None:
     network = wiring.network
-    senders, receivers = everything(wiring, whole)
+    senders, receivers = everything(wiring, whole, blocks)
+    given = [each.site for layer in blocks for each in wiring.block(layer).given]
     kept = torch.zeros(1, len(senders), len(receivers))
     for inputs in network.examples:
         other = other_tokens(network, inputs)
         if other is None:
             return "there are no example tokens to try it on"
         try:
-            sites = [wiring.written(sender) for sender in senders]
+            sites = [*(wiring.written(sender) for sender in senders), *given]
             there = forward(network, other, keep=dict.fromkeys(sites), once=True)
             cut = Rewire(wiring, cuts(wiring, senders, receivers, kept), there.sites.__getitem__)
             here = forward(network, inputs, cut.changes())

@@ -12,8 +12,11 @@ from typing import Any
 
 from torch import Tensor
 
+from assay.core.edge_names import SLOTS
 from assay.core.errors import ExperimentError, InputError, SiteError
-from assay.engine.edges.reading import same
+from assay.core.sites import SiteName
+from assay.engine.edges.heads_out import HeadsOut
+from assay.engine.edges.reading import Port, same
 from assay.engine.hooks import Change
 from assay.engine.passes import forward
 from assay.models.network import Network
@@ -62,6 +65,25 @@ class Twice:
         values = {site: self.there[site] for sites in parts.values() for site in sites}
         found = self.under(values, parts)
         return {out for out in parts if out not in found or not same(found[out], self.there[out])}
+
+
+def refuse_more(seen: Twice, ports: dict[tuple[int, str | None], Port | str], heads: dict[int, HeadsOut | str]) -> None:
+    """Take out the heads of layers whose attention, and MLPs, that read something else beside what is known."""
+    parts: dict[Site, list[Site]] = {}
+    sites = seen.network.structure.sites
+    for layer in heads:
+        read = [ports[layer, slot] for slot in SLOTS]
+        if not isinstance(heads[layer], str) and not any(isinstance(port, str) for port in read):
+            parts[sites[SiteName("attn_out", layer)]] = [port.site for port in read if not isinstance(port, str)]
+        mlp, out = ports[layer, None], sites.get(SiteName("mlp_out", layer))
+        if not isinstance(mlp, str) and out is not None:
+            parts[out] = [mlp.site]
+    for out in seen.undecided(parts):
+        layer = out.layer or 0
+        if out.name.name == "mlp_out":
+            ports[layer, None] = "it reads something else beside the stream through its norm"
+        else:
+            heads[layer] = "attention reads something else beside its queries, keys and values"
 
 
 def other_tokens(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,0 +1,199 @@
+"""A whole layer as one part, for layers whose parts are not known: it reads the stream, and writes what it adds to it.
+
+    what L3.block writes = resid_post − resid_pre, whatever is computed in between (norms on the stream, multipliers, …)
+
+So it is known wherever blocks hand on one stream; what must be shown is that a block reads nothing else. With its input
+taken from another run it must hand on what it hands on there, whatever other layers read at the time. Where it reads more
+(an argument that is made of the embedding, as Gemma 4's embedding for each layer; keys and values of an earlier layer), each
+such tensor must come from one sender alone, and is then part of what that sender writes for this layer.
+
+Cost: about 2 · log2(layers) + 3 passes on the example inputs, and as many as layers again where blocks read more; once for
+each model in which it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from assay.core.edge_names import Sender
+from assay.core.sites import SiteName
+from assay.engine.edges.reading import Port, Reading, same
+from assay.engine.edges.stream_scales import stream_scales
+from assay.engine.edges.twice import Twice
+from assay.engine.passes import on_device
+from assay.models.network import Network
+from assay.models.ports import Port as ModulePort
+from assay.models.structure import Site
+from assay.models.taps import Direct, Gain
+from assay.models.trace import Event, trace
+
+STREAM = ("resid_pre", "attn_out", "ssm_out", "cross_attn_out", "mlp_out", "resid_post")
+"""Sites of a layer's stream and of what is known to add to it."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a block reads beside its stream: where, and whose it is."""
+
+    site: Site
+    sender: Sender
+
+
+@dataclass(frozen=True)
+class Block:
+    """A layer as one part: how it reads the stream, where it hands it on, and the site of what it adds."""
+
+    port: Port
+    leaves: Site
+    added: Site
+    given: tuple[Given, ...] = ()
+
+
+def find_blocks(network: Network, depth: int) -> dict[int, Block | str]:
+    """For each layer the whole of it as one part, or why it is none."""
+    sites = network.structure.sites
+    plain, found = dict[int, Block](), dict[int, Block | str]()
+    for layer in range(depth):
+        enters, leaves = (sites.get(SiteName(name, layer)) for name in ("resid_pre", "resid_post"))
+        if enters is None or leaves is None:
+            found[layer] = "the stream that enters or leaves it is not known"
+        else:
+            plain[layer] = Block(Port(enters, Reading(enters, None)), leaves, _added(enters, leaves, layer))
+    if not plain:
+        return found
+    seen = Twice.of(network, [site for block in plain.values() for site in _ends(block)])
+    if not seen.there:
+        return found | dict.fromkeys(plain, "there are no example tokens to try it on")
+    wrong = _unfit(seen, plain)
+    if wrong and len(plain) == depth:
+        more = _with_given(seen, plain, wrong)
+        known = [given.site for block in more.values() for given in block.given]
+        again = Twice.of(network, [*seen.here, *known])
+        wrong = _unfit(again, more)
+        plain = more
+    return found | plain | wrong
+
+
+def _ends(block: Block) -> tuple[Site, Site, Site]:
+    return block.port.site, block.leaves, block.added
+
+
+def _added(enters: Site, leaves: Site, layer: int) -> Site:
+    """What a block adds: the stream that leaves it less the one that entered."""
+    assert isinstance(enters.tap, Direct) and isinstance(leaves.tap, Direct)
+    tap = Gain((enters.tap.port, enters.tap.view), leaves.tap.port, leaves.tap.view)
+    return Site(SiteName("block_out", layer), leaves.axes, leaves.sizes, True, tap)
+
+
+def _unfit(seen: Twice, blocks: Mapping[int, Block]) -> dict[int, str]:
+    """Of blocks as they are supposed to be, those that are not so, and why."""
+    here, wrong = seen.here, dict[int, str]()
+    for bit in range(max(1, max(blocks).bit_length())):  # any two layers differ in some bit of their number
+        for one in (0, 1):
+            side = {layer: seen.there if layer >> bit & 1 == one else here for layer in blocks}
+            values = {site: side[layer][site] for layer, block in blocks.items() for site in _read(block)}
+            passed = seen.under(values, [block.leaves for block in blocks.values()])
+            for layer, block in blocks.items():
+                if block.leaves not in passed or not same(passed[block.leaves], side[layer][block.leaves]):
+                    wrong[layer] = "it reads something else than the stream that enters it"
+    for layer, block in blocks.items():
+        enters, leaves, added = (here[site] for site in _ends(block))
+        if not same(added + enters, leaves):
+            wrong[layer] = "what it adds to the stream can't be told: native code writes into its input"
+        elif layer + 1 in blocks and not same(leaves, here[blocks[layer + 1].port.site]):
+            wrong[layer] = "something happens to the stream between it and the next layer"
+    return wrong
+
+
+def _read(block: Block) -> tuple[Site, ...]:
+    return (block.port.site, *(given.site for given in block.given))
+
+
+def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, str]) -> dict[int, Block]:
+    """The blocks with what they read beside their stream, as far as each such tensor comes from one sender alone."""
+    with torch.no_grad():
+        events = trace(seen.network.native, on_device(seen.network, seen.inputs)).events
+    found = {layer: list(_arguments(events, blocks[layer], layer, seen)) for layer in wrong}
+    inside = {layer: list(_keys_and_values(seen.network, layer)) for layer in wrong}
+    every = [site for some in (*found.values(), *inside.values()) for site in some]
+    more = Twice.of(seen.network, [*seen.here, *every])
+    streams = {layer: block.port.site for layer, block in blocks.items()}
+    moved = {site for site in every if not same(more.here[site], more.there[site])}
+    plain = {streams[layer]: more.here[streams[layer]] for layer in blocks}
+    all_there = more.under({site: more.there[site] for site in streams.values()}, moved)
+    owners: dict[Site, list[Sender]] = {
+        site: [Sender()] if site in all_there and same(all_there[site], more.here[site]) else [] for site in moved
+    }
+    for layer in blocks:
+        mine = [streams[layer], *(site for site in found.get(layer, ()) if site in moved)]
+        passed = more.under(plain | {site: more.there[site] for site in mine}, moved - {*mine})
+        for site in moved - {*mine}:
+            if site in passed and same(passed[site], more.there[site]):
+                owners[site].append(Sender(layer, block=True))
+    return {
+        layer: replace(
+            block,
+            given=tuple(
+                Given(site, owners[site][0])
+                for site in (*found.get(layer, ()), *inside.get(layer, ()))
+                if site in moved and len(owners[site]) == 1 and owners[site][0].layer != layer
+            ),
+        )
+        for layer, block in blocks.items()
+    }
+
+
+def _arguments(events: Sequence[Event], block: Block, layer: int, seen: Twice) -> Iterator[Site]:
+    """The other floating arguments of a block that have examples and positions."""
+    enters = block.port.site.tap.port
+    event = next(e for e in events if e.path == enters.module and e.call == enters.call)
+    for key, value in event.inputs.items():
+        if key != enters.key and value.ndim >= 3 and value.shape[:2] == seen.here[block.port.site].shape[:2]:
+            axes = ("batch", "pos", *(f"dim_{i}" for i in range(2, value.ndim)))
+            sizes = dict(zip(axes[2:], value.shape[2:], strict=True))
+            tap = Direct(ModulePort(enters.module, "in", key, enters.call))
+            yield Site(SiteName(f"given_{key}", layer), axes, sizes, True, tap)
+
+
+def _keys_and_values(network: Network, layer: int) -> Sequence[Site]:
+    """What attention reads as keys and values: an earlier layer's, perhaps."""
+    keys = network.structure.sites.get(SiteName("k_rot", layer))
+    if keys is None or not isinstance(keys.tap, Direct):
+        return ()
+    port = keys.tap.port
+    values = replace(keys.tap, port=ModulePort(port.module, "v", port.key, port.call))
+    return keys, Site(SiteName("v_rot", layer), keys.axes, keys.sizes, True, values)
+
+
+def owners_too(blocks: Mapping[int, Block | str], why: Mapping[int, str | None]) -> dict[int, str]:
+    """The layers with a reason to be one part that can be, and those that hand on to them more than their stream."""
+    found = {layer: reason for layer, reason in why.items() if reason and isinstance(blocks[layer], Block)}
+    for layer in sorted(blocks, reverse=True):  # what a layer is given comes from earlier ones
+        block = blocks[layer]
+        given = block.given if layer in found and isinstance(block, Block) else ()
+        for sender in (each.sender for each in given):
+            if sender.layer is not None:
+                found.setdefault(sender.layer, f"it hands on more than its stream to layer {layer}")
+    return found
+
+
+def odd_sums(network: Network, depth: int, values: Mapping[Site, Tensor]) -> dict[int, str]:
+    """The layers whose change of the stream is not what their known parts add, from values of one pass: why."""
+    structure, found = network.structure, dict[int, str]()
+    for layer in range(depth):
+        kind = structure.kinds[None, layer]
+        pre, *parts, post = (structure.sites.get(SiteName(name, layer)) for name in STREAM)
+        if kind == "unknown" or pre is None or post is None:
+            found[layer] = "the parts that add up to its change of the stream are not known"
+        elif kind != "post-norm":
+            known = [values[site] for site in (pre, *parts) if site is not None]
+            total = sum(known[1:], known[0])
+            for scale in stream_scales(network, layer):
+                total = total * scale.factor(network, total)
+            if not same(total, values[post]):
+                found[layer] = "something else than its known parts adds to the stream"
+    return found
