@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from assay.engine.hooks import Action, Change, Tapping
 from assay.engine.passes import Kept, main_output, on_device, refuse_unreached
+from assay.models.decoder_start import told_without_decoder_inputs
 from assay.models.network import Network
 from assay.models.structure import Site
 
@@ -60,6 +61,7 @@ def followed(
         torch.enable_grad(),
         Tapping(network, actions) as tapping,
         weights_at_rest(network.native),
+        told_without_decoder_inputs(network.native, inputs),
         suppress(_EnoughError),
     ):
         kept.native = network.native(**on_device(network, inputs))

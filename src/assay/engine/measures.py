@@ -100,7 +100,7 @@ def _reduce(values: Tensor, how: str, axis: int) -> Tensor:
 def positions_of(metric: Metric, scope: Scope, size: int) -> Places:
     """Positions at which the metric is read, for each example; `loss` leaves out the last."""
     found = [scope.positions(metric.pos, row, size) for row in scope.rows]
-    if metric.pos is None:
+    if metric.pos is None and size == scope.tokens:  # an axis of its own has no tokens after the prompt
         found = [[p for p in row if p < scope.prompt] for row in found]
     if metric.kind == "loss":
         found = [[p for p in row if p < scope.prompt - 1] for row in found]
@@ -229,7 +229,7 @@ def _kl(metric: KL | ReverseKL, run: Measured, logits: Tensor, positions: Places
         )
     here, there = _log_softmax(logits), _log_softmax(other)
     p, q = (there, here) if isinstance(metric, KL) else (here, there)
-    return (p.exp() * (p - q)).sum(-1)
+    return (p.exp() * (p - q).masked_fill(p == -torch.inf, 0)).sum(-1)  # a token that is ruled out adds nothing
 
 
 def _loss(metric: Metric, run: Measured, logits: Tensor, positions: Places) -> Tensor:
@@ -242,7 +242,7 @@ def _loss(metric: Metric, run: Measured, logits: Tensor, positions: Places) -> T
 
 def _entropy(metric: Metric, run: Measured, logits: Tensor, positions: Places) -> Tensor:
     log = _log_softmax(logits)
-    return -(log.exp() * log).sum(-1)
+    return -(log.exp() * log.masked_fill(log == -torch.inf, 0)).sum(-1)
 
 
 _OUTPUT: Mapping[str, Callable[[Any, Measured, Tensor, Places], Tensor]] = {

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from assay.core.errors import ExperimentError, InputError
 from assay.engine.hooks import Action, Change, Tapping
+from assay.models.decoder_start import told_without_decoder_inputs
 from assay.models.ends import output_key
 from assay.models.network import Network
 from assay.models.ports import get_output
@@ -30,6 +31,11 @@ class Kept:
     output: Tensor | None
     sites: dict[Site, Tensor] = field(default_factory=dict)
     native: Any = None
+
+    @property
+    def logits(self) -> Tensor | None:
+        """The main output, as a `RunResult` calls it."""
+        return self.output
 
 
 def forward(
@@ -67,7 +73,8 @@ def forward(
 
     actions = [Action(site, change=change) for site, change in changes]
     actions += [Action(site, keep=keeper(site)) for site in dict.fromkeys(keep)]
-    with torch.no_grad(), Tapping(network, actions) as tapping:
+    told = told_without_decoder_inputs(network.native, inputs)
+    with torch.no_grad(), told, Tapping(network, actions) as tapping:
         kept.native = network.native(**on_device(network, inputs))
     late = [site for site, value, version in written if value._version != version]
     if late:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from assay.engine.unread import refuse_unread
+from assay.engine.what_follows import refuse_what_follows
 from assay.experiments.check import check
 from assay.experiments.experiment import Experiment
 from assay.experiments.inputs import Chats, Input, ModelInputs, Texts, Tokens
 from assay.experiments.network_facts import NetworkFacts
+from assay.models.decoder_start import started
 from assay.models.network import Network
 from assay.models.prompts import Prompts, tokenise
 
@@ -19,7 +22,11 @@ def prompts_of(network: Network, experiment: Experiment, given: Mapping[str, Any
 
 
 def prompts_for(network: Network, value: Input) -> Prompts:
-    """One input, tokenised."""
+    """One input, tokenised; a decoder that nothing is given for starts as in generation."""
+    return started(_tokenised(network, value), network.native)
+
+
+def _tokenised(network: Network, value: Input) -> Prompts:
     if isinstance(value, Texts):
         texts = value.texts[0] if value.single else list(value.texts)
         return tokenise(texts, network.tokenizer, special_tokens=value.special_tokens)
@@ -33,5 +40,11 @@ def prompts_for(network: Network, value: Input) -> Prompts:
 
 
 def checked(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], *, steps: int = 1) -> None:
-    """Raise what can be known to be wrong before running: one problem as it is, several as a list."""
+    """Raise what can be known to be wrong before running: one problem as it is, several as a list.
+
+    Cost: nothing, but for metrics that a look ahead would spoil: once for each model, two passes of a few tokens.
+    """
+    for name, given in prompts.items():
+        refuse_unread(network, name, given)
     check(experiment, NetworkFacts(network, prompts), steps=steps)
+    refuse_what_follows(network, experiment, prompts)

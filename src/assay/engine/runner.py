@@ -120,6 +120,8 @@ class Runner:
         inputs = prompts.inputs(own_rows(prompts, self.rows))
         if extra is not None:
             inputs["input_ids"] = torch.cat([inputs["input_ids"], extra], dim=1)
+            if isinstance(mask := inputs.get("attention_mask"), Tensor):
+                inputs["attention_mask"] = torch.cat([mask, mask.new_ones(extra.shape)], dim=1)
         scope = self.scope(run, 0 if extra is None else extra.shape[1])
         attached, (changes, rewires) = list(attach), self._bound(run.edits, scope)
         self.tally.passes += 1

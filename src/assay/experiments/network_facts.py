@@ -31,10 +31,7 @@ class NetworkFacts:
 
     def lengths(self, input_name: str) -> tuple[int, ...] | None:
         """The number of tokens of each example; None if it has none, or an encoder's and a decoder's of their own."""
-        prompts = self.prompts[input_name]
-        if prompts.tensors is not None and len({"input_ids", "decoder_input_ids"} & set(prompts.tensors)) != 1:
-            return None
-        return prompts.lengths
+        return self.prompts[input_name].positions
 
     def padded(self, input_name: str) -> list[frozenset[int]] | None:
         """The positions of each example of an input that its mask calls padding; None if it has none."""

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from assay.core.errors import SiteError, nearest
 from assay.core.sites import SiteName
+from assay.models.arguments import arguments_of, own_arguments
 from assay.models.attention import implementation_holders
 from assay.models.example_inputs import example_inputs
 from assay.models.fingerprint import fingerprint, stamp
@@ -125,6 +126,26 @@ class Network:
     def takes(self, argument: str) -> bool:
         """Whether the native model's forward names this argument."""
         return argument in signature(self.native.forward).parameters
+
+    @cached_property
+    def own_arguments(self) -> tuple[str, ...]:
+        """The inputs that the native model's forward names."""
+        return own_arguments(self.native)
+
+    @cached_property
+    def arguments(self) -> frozenset[str]:
+        """The inputs that the native model reads, here or in its parts, as far as its code and its example inputs tell."""
+        known = arguments_of(self.native).union(*self.examples)
+        return known | {"input_ids"} if self.token_argument in known else known
+
+    def multiplier(self, layer: int) -> Tensor | None:
+        """The number by which a layer of the only stack multiplies its whole stream at the end; None where it does not."""
+        name = self.structure.rescaled.get((None, layer))
+        if name is None:
+            return None
+        path, _, own = name.rpartition(".")
+        number: Tensor = getattr(self.modules[path], own)
+        return number.detach().reshape(())
 
     def site(self, name: str | SiteName) -> Site:
         """The site of this name. Raises SiteError with the reason, or the nearest names that exist."""

@@ -27,6 +27,8 @@ class Prompts:
     texts: tuple[str, ...] | None = None
     facts: tuple[str, ...] = ()
     tensors: Mapping[str, Any] | None = field(default=None, repr=False)
+    decoder_start: int | None = None
+    """The one token that the decoder reads, where these are an encoder's prompts alone."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -35,6 +37,13 @@ class Prompts:
     def lengths(self) -> tuple[int, ...]:
         """Number of tokens of each prompt."""
         return tuple(len(row) for row in self.rows)
+
+    @property
+    def positions(self) -> tuple[int, ...] | None:
+        """Number of positions of each prompt; None where there are no tokens, or an encoder's and a decoder's own."""
+        ids = {"input_ids", "decoder_input_ids"}
+        given = {"input_ids"} if self.tensors is None else ids & set(self.tensors)
+        return self.lengths if len(given) == 1 and self.decoder_start is None else None
 
     @property
     def padded(self) -> list[frozenset[int]] | None:
@@ -57,7 +66,10 @@ class Prompts:
                 if everything
                 else {k: v[list(rows)] if _per_row(v, len(self)) else v for k, v in self.tensors.items()}
             )
-        return {"input_ids": self.ids(rows)}
+        ids = self.ids(rows)
+        if self.decoder_start is None:
+            return {"input_ids": ids}
+        return {"input_ids": ids, "decoder_input_ids": torch.full_like(ids[:, :1], self.decoder_start)}
 
     def strings(self, tokenizer: PreTrainedTokenizerBase | None, row: int = 0) -> list[str]:
         """The tokens of one prompt as text, or their ids when there is no tokenizer."""

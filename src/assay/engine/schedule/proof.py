@@ -12,17 +12,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from assay.core.result import Result
 from assay.core.sites import SiteName
 from assay.engine.tried import FAILURES
 from assay.experiments.experiment import Experiment
 from assay.experiments.given_edits import Scale
-from assay.experiments.inputs import Tokens
+from assay.experiments.inputs import Input, as_input
 from assay.experiments.metrics import Entropy, Logit
 from assay.experiments.runs import Run
 from assay.experiments.sourced_edits import Patch
 from assay.experiments.sweep import Sweep
+from assay.models.decoder_start import has_decoder
 from assay.models.network import Network
 
 TOLERANCE = 1e-4
@@ -102,13 +104,18 @@ def _experiment(network: Network) -> Experiment | None:
     chosen = sorted({layers[0], layers[len(layers) // 2], layers[-1]})
     site = str(SiteName("resid_pre", stack=stack))
     runs = {"main": Run(input="clean", edits=(Patch(site=site, source="corrupt"), Scale(site=site, factor=1.5, pos=3)))}
-    tokens = {
-        name: Tokens(tokens=tuple(map(tuple, t.tolist()))) for name, t in (("clean", clean), ("corrupt", corrupt))
-    }
+    given = {name: _given(network, ids) for name, ids in (("clean", clean), ("corrupt", corrupt))}
     metrics = (Logit(answer=size // 3), Entropy(pos=(0, 1, 3, 4, -1)))  # some rows: what needs whole sequences fails
     return Experiment(
-        inputs=tokens, runs=runs, metrics=metrics, main="main", sweep=Sweep(axes={"layer": chosen, "pos": (1, 2, 4)})
+        inputs=given, runs=runs, metrics=metrics, main="main", sweep=Sweep(axes={"layer": chosen, "pos": (1, 2, 4)})
     )
+
+
+def _given(network: Network, ids: Tensor) -> Input:
+    """Tokens; an encoder-decoder's decoder reads as many, and its encoder others."""
+    if has_decoder(network.native):
+        return as_input({"input_ids": ids[:, 1:], "decoder_input_ids": ids})
+    return as_input(ids)
 
 
 def _agree(expected: Result, found: Result, network: Network) -> bool:
