@@ -15,6 +15,7 @@ from assay.core.errors import ExperimentError
 from assay.core.seeds import generator
 from assay.engine.dictionary import read_dictionary
 from assay.engine.hooks import Change
+from assay.engine.masking import leaving_a_key, masks_keys
 from assay.engine.select import Part, Scope, edit_parts, edited_examples, position_axis
 from assay.experiments.edits import Edit
 from assay.experiments.given_edits import Add, Call, Clamp, Feature, Noise, ProjectOut, Scale, Set
@@ -52,7 +53,7 @@ def bind(edit: Edit, site: Site, scope: Scope, sources: Sources) -> Change:
             value = part.put(value, new)
         return value
 
-    return change
+    return change if not masks_keys(edit, site) else leaving_a_key(edit, change)
 
 
 class Where:

@@ -15,6 +15,7 @@ from assay.experiments.edits import ANY_SITE, Edit
 from assay.experiments.expand import axes
 from assay.experiments.experiment import Experiment
 from assay.experiments.facts import Facts, SiteFacts, head_axis
+from assay.experiments.infinite import infinite_problems
 from assay.experiments.metric_checks import metric_problems
 from assay.experiments.places import (
     Reader,
@@ -121,6 +122,7 @@ def _edit_problems(edit: Edit, run: str, *, experiment: Experiment, facts: Facts
         return
     reader = Reader.of(experiment, run, facts)
     what = f"{edit}"
+    yield from infinite_problems(edit)
     yield from example_problems(what, edit.examples, reader)
     if sites and any(on_prompt(site, edit.site) for site in sites):
         yield from position_problems(what, edit.pos, reader=reader, examples=edit.examples)

@@ -12,6 +12,7 @@ from assay.experiments.answers import Answer, per_example
 from assay.experiments.edits import without_layer
 from assay.experiments.experiment import Experiment
 from assay.experiments.facts import Facts, SiteFacts
+from assay.experiments.infinite import infinite_direction
 from assay.experiments.metrics import Loss, Metric
 from assay.experiments.places import (
     Reader,
@@ -50,6 +51,7 @@ def metric_problems(metric: Metric, *, run: str, experiment: Experiment, facts: 
 
 
 def _site_problems(what: str, metric: SiteMetric, facts: Facts) -> Iterator[AssayError]:
+    yield from infinite_direction(what, metric)
     if without_layer(metric.site):
         yield SiteError(
             f"{what} is read at one site, and {metric.site!r} names no layer: give one, 'L0.{metric.site}'."
