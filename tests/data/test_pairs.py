@@ -52,11 +52,14 @@ def test_prompts_that_part_are_shown_with_a_mark(embedded: Any) -> None:
     with pytest.raises(DataError) as caught:
         pairs.align(embedded)
     message = str(caught.value)
-    assert message.startswith("Example 1 of 2 can't be used (1 such). The prompts must align token by token")
-    first, second, mark = message.splitlines()[1:4]
-    assert first.startswith("  clean:   The| capital| of| France| is")
-    assert second.startswith("  corrupt: The| capital| of|")
-    assert mark.endswith("^ they part at token 3")
+    line, first, second, mark = message.splitlines()
+    assert line.startswith(
+        "Example 1 of 2 can't be used (1 such). Clean has 5 tokens and corrupt 8: they part at token 3"
+    )
+    assert line.endswith("or drop such examples with on_mismatch='drop'."), "the first line says it all"
+    assert first.startswith("    clean: |The| capital| of| France| is|")
+    assert second.startswith("  corrupt: |The| capital| of|")
+    assert mark.endswith("^ token 3")
     assert mark.index("^") == first.index(" France"), "the mark stands under the first token that differs"
 
 

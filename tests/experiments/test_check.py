@@ -179,11 +179,11 @@ def test_prompts_that_do_not_line_up_are_shown_with_the_place_where_they_part(fa
     experiment = Experiment(inputs=inputs, runs={"main": Run(input="clean", edits=edit.patch("resid_post", "other"))})
     assert complaint(experiment, facts, InputError) == (
         "patch resid_post from other: the prompts must line up token by token, and example 0 has 4 tokens in 'clean' "
-        "and 3 in 'other'.\n"
+        "and 3 in 'other': they part at token 1: ' big' and ' cat'. Change the prompts, or choose positions by index or name "
+        "(pos='subject').\n"
         "  clean: |The| big| cat| sat|\n"
         "  other: |The| cat| sat|\n"
-        "              ^ they part at token 1: ' big' and ' cat'\n"
-        "Change the prompts, or choose positions by index or name (pos='subject')."
+        "              ^ token 1"
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from assay.core.errors import DataError
 from assay.data.example import Answer, Example, Place, Prompt, Side, Span
 from assay.data.vocabulary import Encoded, Tokenizer, continuations, encode
+from assay.experiments.alignment import parting, where_they_part
 
 Ids = tuple[int, ...]
 Continuations = Mapping[tuple[str, str], Ids | None]
@@ -61,7 +62,7 @@ def _align_one(
 ) -> Tokens:
     tokenizer, known, single = context
     if len(clean.ids) != len(corrupt.ids):
-        raise DataError(parting(clean.ids, corrupt.ids, tokenizer))
+        raise DataError(_unaligned(clean.ids, corrupt.ids, tokenizer))
     positions = {name: _range(name, place, clean, corrupt) for name, place in example.positions.items()}
     positions.setdefault("end", _end(clean))
     sides: list[tuple[Prompt, tuple[Answer, ...]]] = [
@@ -74,21 +75,18 @@ def _align_one(
     return Tokens(clean.ids, corrupt.ids, positions, right, wrong, corrupt_right, corrupt_wrong)
 
 
-def parting(clean: Ids, corrupt: Ids, tokenizer: Tokenizer | None) -> str:
-    """Both tokenisations with a mark under the first token in which they differ."""
+def _unaligned(clean: Ids, corrupt: Ids, tokenizer: Tokenizer | None) -> str:
+    """What is wrong and what to do in one line; below it both tokenisations, marked where they part."""
     first, second = ([_show(token, tokenizer) for token in ids] for ids in (clean, corrupt))
-    both = zip(clean, corrupt, strict=False)
-    at = next((i for i, (a, b) in enumerate(both) if a != b), min(len(clean), len(corrupt)))
-    indent = " " * (len("  corrupt: ") + sum(len(piece) + 1 for piece in first[:at]))
     return (
-        f"The prompts must align token by token, but clean has {len(clean)} tokens and corrupt has {len(corrupt)}.\n"
-        f"  clean:   {'|'.join(first)}\n  corrupt: {'|'.join(second)}\n{indent}^ they part at token {at}\n"
-        "Choose words with the same number of tokens, or drop such examples with on_mismatch='drop'."
+        f"Clean has {len(clean)} tokens and corrupt {len(corrupt)}: {where_they_part(first, second)}. Prompts must align token "
+        "by token: choose words with the same number of tokens, or drop such examples with on_mismatch='drop'.\n"
+        f"{parting(('clean', first), ('corrupt', second))}"
     )
 
 
 def _show(token: int, tokenizer: Tokenizer | None) -> str:
-    return str(token) if tokenizer is None else tokenizer.decode([token]).replace("\n", "\\n")
+    return str(token) if tokenizer is None else tokenizer.decode([token])
 
 
 def _encode_side(examples: Sequence[Example], side: Side, tokenizer: Tokenizer | None) -> list[Encoded]:

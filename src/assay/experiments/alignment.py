@@ -56,8 +56,8 @@ def length_problems(what: str, target: Reader, source: Reader) -> Iterator[Assay
             here, there = target.tokens(own), source.tokens(other)
             yield InputError(
                 f"{what}: the prompts must line up token by token, and example {example} has {len(here)} tokens in "
-                f"{target.name!r} and {len(there)} in {source.name!r}.\n{parting((target.name, here), (source.name, there))}\n"
-                "Change the prompts, or choose positions by index or name (pos='subject')."
+                f"{target.name!r} and {len(there)} in {source.name!r}: {where_they_part(here, there)}. Change the prompts, or "
+                f"choose positions by index or name (pos='subject').\n{parting((target.name, here), (source.name, there))}"
             )
             return
 
@@ -68,24 +68,35 @@ def _pairs(target: Reader, source: Reader) -> Iterator[tuple[int, int, int]]:
     return ((example, example % here, example % there) for example in range(max(here, there)))
 
 
+def where_they_part(tokens: Sequence[str], other: Sequence[str]) -> str:
+    """The first token in which two tokenisations differ, in words.
+
+    >>> where_they_part(["A", " big", " cat"], ["A", " cat"])
+    "they part at token 1: ' big' and ' cat'"
+    """
+    at = _parts_at(tokens, other)
+    pair = " and ".join(repr(each[at]) if at < len(each) else "the end" for each in (tokens, other))
+    return f"they part at token {at}: {pair}"
+
+
 def parting(one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]]) -> str:
     """Two tokenisations, one under the other, with a mark under the first token in which they differ.
 
     >>> print(parting(("clean", ["A", " big", " cat"]), ("other", ["A", " cat"])))
       clean: |A| big| cat|
       other: |A| cat|
-                ^ they part at token 1: ' big' and ' cat'
+                ^ token 1
     """
-    (name, tokens), (other_name, other_tokens) = one, other
-    at = next(
-        (i for i, (a, b) in enumerate(zip(tokens, other_tokens, strict=False)) if a != b),
-        min(len(tokens), len(other_tokens)),
-    )
-    width = max(len(name), len(other_name))
+    width = max(len(one[0]), len(other[0]))
     lines = [f"  {label:>{width}}: |{'|'.join(map(_shown, each))}|" for label, each in (one, other)]
-    indent = 2 + width + 2 + 1 + sum(len(_shown(token)) + 1 for token in tokens[:at])
-    pair = " and ".join(repr(each[at]) if at < len(each) else "the end" for each in (tokens, other_tokens))
-    return "\n".join([*lines, f"{' ' * indent}^ they part at token {at}: {pair}"])
+    at = _parts_at(one[1], other[1])
+    indent = 2 + width + 2 + 1 + sum(len(_shown(token)) + 1 for token in one[1][:at])
+    return "\n".join([*lines, f"{' ' * indent}^ token {at}"])
+
+
+def _parts_at(tokens: Sequence[str], other: Sequence[str]) -> int:
+    both = zip(tokens, other, strict=False)
+    return next((i for i, (a, b) in enumerate(both) if a != b), min(len(tokens), len(other)))
 
 
 def _shown(token: str) -> str:
