@@ -138,3 +138,44 @@ def test_methods_of_other_packages_come_through_entry_points(monkeypatch: pytest
     monkeypatch.setattr(registry, "entry_points", lambda group: [Point()] if group == "assay.methods" else [])
     assert "rank" in registry.methods()
     assert "rank" in registry.methods(), "a second look does not load it again"
+
+
+@pytest.mark.parametrize("wrong", ["denoising", "noize", True, 1])
+def test_a_word_that_a_setting_does_not_take_is_refused_in_a_plain_call_too(wrong: Any) -> None:
+    """In Python nothing is validated on the way: a method that asks `== "denoise"` would take this for the other word."""
+    rank = declare()
+    with pytest.raises(SettingsError, match=f"{wrong!r} is no direction: expected denoise, noise"):
+        rank("m", "d", scores=given(), direction=wrong)
+    assert len(rank("m", "d", scores=given(), direction="noise")) == 1
+
+
+def test_words_beside_none_and_several_of_them_are_checked() -> None:
+    @registry.method(**CARD)
+    def choose(
+        model: str,
+        data: str,
+        *,
+        fixes: Annotated[tuple[Literal["q", "k"], ...], "which"] = (),
+        how: Annotated[Literal["a", "b"] | None, "how"] = None,
+        grouped: Annotated[bool | Literal["whole"], "not words alone: left to the method"] = False,
+    ) -> Scores:
+        """Choose."""
+        return given()
+
+    choose("m", "d", fixes=("q", "k"), how=None, grouped="whole")
+    choose("m", "d", fixes=["k"], how="b", grouped=True)
+    for wrong in ({"fixes": ("q", "v")}, {"how": "c"}):
+        with pytest.raises(SettingsError, match=r"'[vc]' is no (fixes|how): expected"):
+            choose("m", "d", **wrong)
+
+
+def test_data_for_another_model_are_refused() -> None:
+    class Fitting:
+        def refuse_model(self, model: str) -> None:
+            if model != "mine":
+                raise SettingsError("not this one")
+
+    rank = declare()
+    rank("mine", Fitting(), scores=given(), direction="noise")
+    with pytest.raises(SettingsError, match="not this one"):
+        rank("other", Fitting(), scores=given(), direction="noise")

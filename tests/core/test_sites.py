@@ -44,6 +44,8 @@ def test_no_name_is_both_inside_and_outside_the_layers() -> None:
 
 TRANSFORMER_LENS = {
     "blocks.5.hook_resid_pre": "L5.resid_pre",
+    "hook_resid_pre": "resid_pre",
+    "attn.hook_z": "z",
     "blocks.5.hook_resid_mid": "L5.resid_mid",
     "blocks.15.hook_resid_post": "L15.resid_post",
     "blocks.5.hook_attn_out": "L5.attn_out",

@@ -26,6 +26,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from assay.core.calls import remembering
+from assay.core.choices import choices
 from assay.core.claims import Claim, Claimed, Unclaimed, as_claim
 from assay.core.errors import SettingsError, nearest
 
@@ -118,12 +119,13 @@ def method(
     card = Card(gives, sources, cost, assumes, fails_when, intervenes, kind, why)
 
     def register(plain: F) -> F:
-        function = remembering(plain, claim=claimed)
+        known = choices(get_type_hints(plain, include_extras=True))
+        function = remembering(plain, claim=claimed, known=known)
         described = _describe(function, card)
-        known = _REGISTRY.get(described.name)
-        if known is not None and known.function.__module__ != function.__module__:
+        before = _REGISTRY.get(described.name)
+        if before is not None and before.function.__module__ != function.__module__:
             raise TypeError(
-                f"two methods are called {described.name!r}: in {known.function.__module__} and {function.__module__}"
+                f"two methods are called {described.name!r}: in {before.function.__module__} and {function.__module__}"
             )
         _REGISTRY[described.name] = described
         return function

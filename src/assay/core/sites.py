@@ -162,8 +162,7 @@ def _parse(text: str) -> SiteName:
 def _ours(text: str, stack: str | None, layer: str | None, name: str) -> SiteName:
     if name in _NNTERP_MODEL:
         name = _NNTERP_MODEL[name]
-    if name in _TL_MODEL:
-        name = _TL_MODEL[name]
+    name = _TL_MODEL.get(name, _TL_LAYER.get(name, name))
     if name in MODEL_SITES and layer is None:
         return SiteName(name, stack=stack)
     if name in LAYER_SITES:
@@ -180,6 +179,8 @@ def _ours(text: str, stack: str | None, layer: str | None, name: str) -> SiteNam
 def _alias(text: str) -> SiteName | None:
     if text in _TL_MODEL:
         return SiteName(_TL_MODEL[text])
+    if text in _TL_LAYER:
+        return SiteName(_TL_LAYER[text])
     if match := _TL.fullmatch(text):
         side = match[1] or match[4]
         name = (_TL_DECODER if side == "decoder" else _TL_LAYER).get(match[3] or match[6])

@@ -6,12 +6,20 @@ are made by `alignment`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-Prompt = str | tuple[int, ...]
+
+def _several(value: Any) -> Any:
+    """One answer is short for a list of one; tensors are lists."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return (value,) if isinstance(value, str | int) else value
+
+
+Prompt = Annotated[str | tuple[int, ...], BeforeValidator(lambda value: getattr(value, "tolist", lambda: value)())]
 Answer = str | int
+Answers = Annotated[tuple[Answer, ...], BeforeValidator(_several)]
 Span = tuple[int, int]
 Side = Literal["clean", "corrupt"]
 Label = bool | str
@@ -40,13 +48,13 @@ class Example(BaseModel):
     """The prompt, as text or as token ids."""
     corrupt: Prompt
     """The counterfactual prompt, of the same kind and the same number of tokens."""
-    answers: tuple[Answer, ...] = ()
+    answers: Answers = ()
     """Right continuations of the clean prompt, with their leading space; the first one is the usual one."""
-    wrong: tuple[Answer, ...] = ()
+    wrong: Answers = ()
     """Wrong continuations of the clean prompt; the first one is the contrast (often what the counterfactual wants)."""
-    corrupt_answers: tuple[Answer, ...] = ()
+    corrupt_answers: Answers = ()
     """Right continuations of the counterfactual prompt; empty when nothing is claimed about it."""
-    corrupt_wrong: tuple[Answer, ...] = ()
+    corrupt_wrong: Answers = ()
     """Wrong continuations of the counterfactual prompt."""
     positions: dict[str, int | Place] = {}
     """Named positions: a place in each prompt, or one token index for both (negative: from the end)."""

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import pandas as pd
 import torch
@@ -22,6 +22,7 @@ from assay.core.errors import DataError, nearest
 from assay.data.alignment import Tokens, align
 from assay.data.example import Example, Side
 from assay.data.jsonl import Header, read_examples, write_examples
+from assay.data.side_by_side import side_by_side
 from assay.data.vocabulary import Tokenizer, fingerprint, tokenizer_of
 from assay.experiments.inputs import Input, as_input
 
@@ -56,6 +57,16 @@ class Pairs:
         facts = (*self.facts, f"{len(bad)} of {len(self)} examples dropped: they did not align") if bad else self.facts
         examples, tokens = tuple(e for e, _ in kept), tuple(t for _, t in kept)
         return replace(self, examples=examples, tokens=tokens, tokenizer=mark, facts=facts)
+
+    def refuse_model(self, model: object) -> None:
+        """Raise DataError where these tokens are another tokenizer's than the model's: its ids mean other tokens."""
+        tokenizer = getattr(model, "tokenizer", None)
+        if self.tokenizer is None or not isinstance(tokenizer, Tokenizer) or fingerprint(tokenizer) == self.tokenizer:
+            return
+        raise DataError(
+            "these pairs were aligned with another tokenizer than this model's, so their token ids mean other tokens here: "
+            "call pairs.align(model)."
+        )
 
     # -- size, access, selection --------------------------------------------------------------------------------------
 
@@ -249,6 +260,12 @@ class Pairs:
     def to_jsonl(self, path: str | Path) -> Path:
         """Write a header line and one line for each example, atomically."""
         return write_examples(Path(path), Header(task=self.task, seed=self.seed, facts=self.facts), self.examples)
+
+    @staticmethod
+    def from_prompts(clean: object, corrupt: object, *, tokenizer: object = None, **fields: Any) -> Pairs:
+        """From lists side by side: prompts (texts or token ids), and fields of `Example`, one for all or one for each."""
+        pairs = Pairs(side_by_side(clean, corrupt, **fields))
+        return pairs if tokenizer is None and isinstance(pairs[0].clean, str) else pairs.align(tokenizer)
 
     @staticmethod
     def from_jsonl(

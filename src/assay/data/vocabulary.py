@@ -6,9 +6,10 @@ for its tokenizer. Cost: a few milliseconds per thousand short texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from assay.core.codec import digest
 from assay.core.errors import DataError
@@ -116,7 +117,22 @@ def special_ids(tokenizer: Tokenizer) -> frozenset[int]:
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:
-    """The same for two tokenizers with the same vocabulary that split a probe text alike."""
+    """The same for two tokenizers with the same vocabulary that split a probe text alike.
+
+    Cost: a sort of the vocabulary, once for each tokenizer and number of tokens.
+    """
+    if not isinstance(tokenizer, Sized):
+        return _fingerprint(tokenizer)
+    before = _fingerprints.get(tokenizer)
+    if before is None or before[0] != len(tokenizer):  # tokens may have been added
+        before = _fingerprints[tokenizer] = len(tokenizer), _fingerprint(tokenizer)
+    return before[1]
+
+
+_fingerprints: WeakKeyDictionary[Sized, tuple[int, str]] = WeakKeyDictionary()
+
+
+def _fingerprint(tokenizer: Tokenizer) -> str:
     probe = "When Mary and John went to the 1743 café, they'd\n\tsaid: def f(x): naïve"
     tokens, ids = zip(*sorted(tokenizer.get_vocab().items()), strict=True)
     return digest(["\0".join(tokens), "\0".join(map(str, ids)), encode(tokenizer, [probe])[0].ids])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from assay.engine.harvest import Harvest, MoreRules, Rules, harvest
 from assay.engine.hooks import Action, Tapping
 from assay.engine.integrated import IntegratedGradients, More, integrated_gradients
 from assay.engine.jvp import To, jvp
+from assay.engine.known_elsewhere import missing
 from assay.engine.load import load as load
 from assay.engine.run_result import RunResult, run_once
 from assay.engine.schedule.measure import Asked
@@ -29,6 +30,7 @@ from assay.engine.store.through import AnyStore
 from assay.experiments.captures import Capture
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
+from assay.experiments.given_edits import takes_one
 from assay.experiments.metrics import Metric
 from assay.models.network import Network
 from assay.models.prompts import Prompts, tokenise
@@ -47,6 +49,11 @@ class Model:
     def __repr__(self) -> str:
         sites = len(self.network.structure.sites)
         return f"Model({self.network.source.name}: {type(self.native).__name__}, {sites} sites)"
+
+    if not TYPE_CHECKING:  # for a type checker there is nothing else
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(missing(name, dir(type(self))))
 
     @property
     def native(self) -> nn.Module:
@@ -260,6 +267,9 @@ class Model:
         A function gets the site's tensor and returns the new one, or None to leave it. Contexts nest. Another thread that
         runs the model waits until the context is left.
         """
+
+        for name, function in functions.items():
+            takes_one(function, name)
 
         def changing(function: Callable[[Tensor], Tensor | None]) -> Callable[[Tensor], Tensor]:
             def change(value: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from assay.engine.runner import Runner, executed, needed_sites
 from assay.engine.select import Scope, head_axis, position_axis
 from assay.engine.source_means import source_means
 from assay.experiments.captures import Capture, GradCapture
+from assay.experiments.edits import in_layer
 from assay.experiments.experiment import Experiment
 from assay.experiments.inputs import as_input
 from assay.experiments.positions import resolve, resolve_indices
@@ -53,7 +54,10 @@ class RunResult:
             raise SiteError("this model returned no tensor as its main output: capture a native site instead.")
         return self.output
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str | tuple[str, int]) -> Tensor:
+        """A captured tensor by its name, `run["L5.resid_post"]`, or by site and layer, `run["resid_post", 5]`."""
+        if isinstance(name, tuple):
+            name = _in_layer(name)
         if name in self.captured:
             return self.captured[name]
         try:
@@ -69,7 +73,8 @@ class RunResult:
     def top(self, k: int = 5, *, pos: int = -1, row: int = 0) -> list[tuple[str, float]]:
         """The k most probable next tokens at a position of one prompt, with their probabilities."""
         row = resolve_indices(row, size=len(self.tokens), axis="prompt")[0]
-        at = resolve(pos, length=self.tokens.lengths[row])[0]
+        lengths = self.tokens.positions
+        at = resolve(pos, length=self.logits.shape[1] if lengths is None else lengths[row])[0]
         if self.tokens.padded is not None and at in self.tokens.padded[row]:
             raise InputError(
                 f"position {at} of prompt {row} is padding: its attention_mask is 0 there. Choose another."
@@ -78,6 +83,15 @@ class RunResult:
         best = probabilities.topk(k)
         decode = self.network.tokenizer.decode if self.network.tokenizer else lambda ids: str(ids[0])
         return [(str(decode([int(i)])), float(p)) for p, i in zip(best.values, best.indices, strict=True)]
+
+
+def _in_layer(given: tuple[object, ...]) -> str:
+    """`("resid_post", 5)` → "L5.resid_post"."""
+    if len(given) != 2 or not isinstance(given[0], str) or not isinstance(given[1], int):
+        raise SiteError(
+            f"{given!r} names no site: expected its name, 'L5.pattern', or its name and layer, 'pattern', 5."
+        )
+    return in_layer(given[0], given[1])
 
 
 def run_once(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, Strict, model_validator
@@ -130,6 +131,7 @@ class Call(Edit):
     @classmethod
     def of(cls, site: str, function: EditFunction, **where: Any) -> Call:
         """The edit that applies `function`."""
+        takes_one(function, site)
         place = Zero(site=site, **where)
         fields = {name: getattr(place, name) for name in Edit.model_fields if name != "op"}
         made = cls.model_construct(op="call", name=getattr(function, "__qualname__", repr(function)), **fields)
@@ -145,6 +147,21 @@ class Call(Edit):
     def local_only(self) -> bool:
         """True: a function is not data."""
         return True
+
+
+def takes_one(function: Callable[..., Any], site: str) -> None:
+    """Raise ExperimentError for a function that can't be called with a site's tensor alone."""
+    try:
+        parameters = signature(function)
+    except ValueError:  # some of torch's own do not tell
+        return
+    try:
+        parameters.bind(None)
+    except TypeError:
+        raise ExperimentError(
+            f"the function at {site!r} takes ({', '.join(parameters.parameters)}): expected one argument, the site's tensor. A second one, such as "
+            "TransformerLens' hook, is not given: which site it is you say where you put it."
+        ) from None
 
 
 GivenEdit = Set | Zero | Add | Scale | Clamp | ProjectOut | Noise | Feature | Call
