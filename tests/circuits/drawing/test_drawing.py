@@ -88,7 +88,24 @@ def curves() -> xr.Dataset:
 def test_a_curve_has_a_line_for_each_ranking_with_its_interval_and_a_band_for_random_ones() -> None:
     svg = str(curve_picture(curves(), title="IOI"))
     tree = ElementTree.fromstring(svg)
-    assert len(list(tree.iter(f"{SVG}polyline"))) == len(list(tree.iter(f"{SVG}polygon"))) == 3
-    assert all(text in svg for text in ("IOI", "signed", "absolute", "random circuits", "some values lie beyond"))
+    heads = [each for each in tree.iter(f"{SVG}polygon") if each.get("fill-opacity") is None]
+    assert len(list(tree.iter(f"{SVG}polyline"))) == len(list(tree.iter(f"{SVG}polygon"))) - len(heads) == 3
+    assert all(text in svg for text in ("IOI", "signed", "absolute", "random circuits"))
     inside = [float(n) for line in tree.iter(f"{SVG}polyline") for n in re.findall(r"[\d.]+", line.get("points", ""))]
     assert max(inside) <= 640 and min(inside) >= 0
+
+
+def test_what_lies_beyond_the_axis_is_an_arrowhead_that_says_how_far() -> None:
+    """The absolute ranking's second circuit recovers 9, where the axis ends at 2; then −4, where it ends at −0.5."""
+    for value, way, text in ((9.0, -1, "up to 9"), (-4.0, 1, "down to −4")):
+        data = curves()
+        data["recovered"][1, 1] = value
+        svg = str(curve_picture(data))
+        heads = [e for e in ElementTree.fromstring(svg).iter(f"{SVG}polygon") if e.get("fill-opacity") is None]
+        assert len(heads) == 1 and f"arrowheads lie beyond the axis: {text}<" in svg
+        corners = [tuple(map(float, each.split(","))) for each in heads[0].get("points", "").split()]
+        assert (corners[2][1] - corners[0][1]) * way > 0, "the point shows where the value is"
+        assert corners[2][1] == (40.0 - 4 if way < 0 else 400.0 - 58 + 4)
+    inside = curves()
+    inside["recovered"][1, 1] = 1.0
+    assert "arrowheads" not in str(curve_picture(inside))

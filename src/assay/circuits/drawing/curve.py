@@ -1,8 +1,8 @@
 """The curve of a circuit's faithfulness: what circuits of growing size recover, with intervals and baselines.
 
 A logarithmic axis of edges after pruning; 0 is the empty circuit and 1 the whole model, both drawn as lines. Bands are
-bootstrap intervals over examples. The axis of what is recovered ends at −0.5 and 2: what lies beyond is drawn at the edge, and
-the picture says so.
+bootstrap intervals over examples. The axis of what is recovered ends at −0.5 and 2 at most: what lies beyond is an arrowhead
+at the edge, and the picture says how far it goes.
 """
 
 from __future__ import annotations
@@ -38,19 +38,26 @@ def curve_picture(data: xr.Dataset, *, title: str = "What circuits recover") -> 
     values = data["recovered"].sel(bound="value").values
     low, high = max(LOWEST, min(-0.1, float(np.nanmin(values)))), min(HIGHEST, max(1.1, float(np.nanmax(values))))
     up = Scale(low, high, HEIGHT - BOTTOM, TOP)
-    beyond = bool(np.nanmin(values) < low or np.nanmax(values) > high)
     parts = [tag("rect", width=WIDTH, height=HEIGHT, fill=PAPER, rx=6), *_frame(across, up, title)]
     if random:
         parts += _band(data.sel(ranking=random), across, up)
     for i, name in enumerate(shown):
         parts += _curve(data.sel(ranking=name), across, up, i)
     parts += _legend([*shown, *(["random circuits"] if random else [])], len(shown))
-    if beyond:
-        parts.append(label(WIDTH - RIGHT, TOP - 6, "some values lie beyond the axis", anchor="end"))
+    if beyond := _beyond(values, up):
+        parts.append(label(WIDTH - RIGHT, TOP - 10, beyond, anchor="end"))
     return picture(
         *parts, width=WIDTH, height=HEIGHT, label=title, xmlns="http://www.w3.org/2000/svg",
         style=f"font-family:sans-serif;font-size:11px;fill:{INK}",
     )  # fmt: skip
+
+
+def _beyond(values: np.ndarray, up: Scale) -> str:
+    """How far values go that the axis does not reach; empty where there are none."""
+    least, most = float(np.nanmin(values)), float(np.nanmax(values))
+    found = [f"up to {tick(round(most, 1))}"] if most > up.high else []
+    found += [f"down to {tick(round(least, 1))}"] if least < up.low else []
+    return f"arrowheads lie beyond the axis: {', '.join(found)}" if found else ""
 
 
 def _frame(across: Scale, up: Scale, title: str) -> list[Markup]:
@@ -75,6 +82,7 @@ def _frame(across: Scale, up: Scale, title: str) -> list[Markup]:
 
 def _curve(row: xr.Dataset, across: Scale, up: Scale, i: int) -> list[Markup]:
     xs = [across(max(1.0, float(size))) for size in row["edges"].values]
+    numbers = [float(v) for v in row["recovered"].sel(bound="value").values]
     low, value, high = ([up(float(v)) for v in row["recovered"].sel(bound=b).values] for b in ("low", "value", "high"))
     colour = COLOURS[i % len(COLOURS)]
     shade = _points([*zip(xs, high, strict=True), *reversed(list(zip(xs, low, strict=True)))])
@@ -89,11 +97,20 @@ def _curve(row: xr.Dataset, across: Scale, up: Scale, i: int) -> list[Markup]:
             stroke_width=2.0,
             stroke_dasharray=DASHES[i % len(DASHES)],
         ),
-        *(_mark(x, y, colour, i) for x, y in zip(xs, value, strict=True)),
+        *(_mark(x, y, colour, i, _side(v, up)) for x, y, v in zip(xs, value, numbers, strict=True)),
     ]
 
 
-def _mark(x: float, y: float, colour: str, i: int) -> Markup:
+def _side(value: float, up: Scale) -> int:
+    """1 above the axis, −1 below it, 0 on it."""
+    return int(value > up.high) - int(value < up.low)
+
+
+def _mark(x: float, y: float, colour: str, i: int, side: int = 0) -> Markup:
+    """A curve's mark at a point; beyond the axis an arrowhead at its end."""
+    if side:
+        head = _points([(x - 4.5, y + 4 * side), (x + 4.5, y + 4 * side), (x, y - 4 * side)])
+        return tag("polygon", points=head, fill=colour if i % 2 == 0 else PAPER, stroke=colour, stroke_width=1.5)
     if i % 2 == 0:
         return tag("circle", cx=x, cy=y, r=3.0, fill=colour)
     return tag("rect", x=x - 3, y=y - 3, width=6.0, height=6.0, fill=PAPER, stroke=colour, stroke_width=1.5)
