@@ -46,8 +46,8 @@ def corpus_table(result: dict[str, Any]) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     lines = [
         f"{machine['cores']} cores ({machine['processor']}), {machine['threads']} threads, no accelerator; load average "
-        f"{machine['load_1_min']} before and {machine['load_1_min_after']} after; {result['tokens']:,} tokens in documents "
-        f"of {result['context']}, {result['batch']} in a pass; "
+        f"{machine['load_1_min']} before and {machine['load_1_min_after']} after; documents of {result['context']} tokens, "
+        f"{result['batch']} in a pass; "
         f"{'wall-clock time' if result['clock'] == 'wall' else 'processor time of the process'}. {libraries}.",
         "",
     ]
@@ -55,8 +55,9 @@ def corpus_table(result: dict[str, Any]) -> str:
     lines += ["| | " + " | ".join("plain again" if n == "baseline" else n for n in names) + " |"]
     lines += ["|---" * (len(names) + 1) + "|"]
     for title, row in rows.items():
-        lines.append("| " + " | ".join([title, *(cell(row["timings"].get(n)) for n in names)]) + " |")
-        speeds = [f"{row['tokens'] / row['timings'][n]['seconds']:,.0f}" for n in names]
+        titled = f"{title} ({row['rounds'] * row['tokens']:,} tokens)"
+        lines.append("| " + " | ".join([titled, *(cell(row["timings"].get(n)) for n in names)]) + " |")
+        speeds = [f"{row['tokens'] / row['timings'][n]['seconds']:,.0f}" if n in row["timings"] else "–" for n in names]
         lines.append("| most tokens a second | " + " | ".join(speeds) + " |")
     return "\n".join(lines) + "\n"
 

@@ -108,8 +108,8 @@ class Bench:
     def time(self, row: str) -> Answer:
         """Seconds for the row, and the memory that it took beyond what was there after loading.
 
-        For assay, whose operations are counted, the speed of the machine's matrix products just before and just after, too: it is
-        not the same at every moment.
+        For assay, whose operations are counted, the speed of the machine's matrix products just before and just after,
+        too: it is not the same at every moment.
         """
         work, took = self.work(row), []
         before = 0.0 if self.tool else machine.peak()
