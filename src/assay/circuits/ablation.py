@@ -85,10 +85,14 @@ class Optimal(Record):
     """Learning rate, in units of the part's root mean square value."""
     patience: int = Field(default=10, ge=1)
     """Steps without a better value on the prompts held out after which it stops."""
+    together: bool = False
+    """In a given circuit: the constants of all that it cuts are learned together, anew for each circuit; otherwise each
+    sender's is learned with that sender alone ablated. A set of parts has its constants learned together anyway."""
 
     def __str__(self) -> str:
         aims = {"kl": "KL to the unchanged run", "loss": "loss", "metric": "squared change of the metric"}
-        return f"a constant learned for the least {aims[self.objective]} (at most {self.steps} steps)"
+        how = ", all of a circuit's together" if self.together else ""
+        return f"a constant learned for the least {aims[self.objective]} (at most {self.steps} steps{how})"
 
 
 AnyAblation = Zero | Mean | Resample | Counterfactual | Optimal

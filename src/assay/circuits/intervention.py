@@ -51,7 +51,7 @@ def intervene(
     """What replaces these parts. Constants that must be learned are learned here, one for each part by itself.
 
     Raises:
-        SettingsError: denoising with values other than those of the pair.
+        SettingsError: denoising with values other than those of the pair, or constants to be learned together.
     """
     base, source = base_and_source(direction)
     if direction == "denoise":
@@ -61,6 +61,11 @@ def intervene(
             )
         return Intervention(pairs, base, Replacement(Contrast(pairs).inputs, {}, source), metric, str(ablation))
     if isinstance(ablation, Optimal):
+        if ablation.together:
+            raise SettingsError(
+                "together: constants are learned together for a given circuit (evaluate_circuit, circuit_curves, …), and parts "
+                "ablated one at a time have none. Leave it out; a set's are learned together anyway."
+            )
         made, facts = learned(model, pairs, [[part] for part in parts], ablation=ablation, metric=metric)
         return Intervention(pairs, base, made, metric, f"{ablation}; {facts}")
     sites = list(dict.fromkeys(site for part in parts for site in part.sites))

@@ -4,39 +4,39 @@ A kept sender's current value is what it computes in the circuit, from what reac
 (counterfactual, mean, resampled, zero, optimal) is always said. Many circuits and examples are rows of the same passes.
 
 Cost: one forward pass of all examples for each circuit, plus edges · pos · d_model multiplications; with sparse circuits in
-a model of many small heads, two to three times the plain pass. Optimal constants: for each sender up to `steps` forward and
-backward passes of all examples before.
+a model of many small heads, two to three times the plain pass. Optimal constants: up to `steps` forward and backward passes of
+all examples before, for each sender, or, learned together, for each circuit.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from assay.circuits.ablation import Ablation, Counterfactual, Optimal, as_ablation
+from assay.circuits.ablation import Ablation, AnyAblation, Counterfactual, Optimal, Zero, as_ablation
+from assay.circuits.circuit_constants import learned_together
+from assay.circuits.constants import told
 from assay.circuits.contrast import Contrast
+from assay.circuits.cutting import cutting, refuse_values, senders_of, written
 from assay.circuits.graph import Graph
 from assay.circuits.measuring import AMetric, as_metric, check_gap, reading
 from assay.circuits.optimal import learned
-from assay.circuits.places import EMBED, Part, parts_named
+from assay.circuits.ranking import Mask
 from assay.circuits.replacement import replacement
-from assay.core.edge_names import MIXER
-from assay.core.errors import DataError
-from assay.core.progress import listening
+from assay.core.errors import DataError, SettingsError
+from assay.core.progress import listening, report
 from assay.core.provenance import Cost, Provenance
 from assay.data.pairs import Pairs
 from assay.engine.edges.many import ManyCircuits
-from assay.engine.edges.mixers import mixer_outputs
 from assay.engine.model import Model
 from assay.engine.naive import provenance
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
-from assay.experiments.runs import Run
 
 ENGINE = "edges cut in whole passes, circuits and examples as rows"
 
@@ -76,23 +76,53 @@ def run_circuits(
     """
     started = time.perf_counter()
     given = [graph.checked(np.asarray(mask)) for mask in masks]
-    made = circuits_of(model, pairs, graph=graph, ablation=ablation, metrics=metrics)
-    every = torch.tensor(np.stack([graph.allowed, np.zeros_like(graph.allowed), *given]))
-    found = made.measure(every, memory=memory)
+    every = [graph.allowed, np.zeros_like(graph.allowed), *given]
+    made, facts = _made(model, pairs, every, graph=graph, ablation=as_ablation(ablation), metrics=metrics)
+    found: dict[str, np.ndarray] = {}
+    for each, some in made:
+        for name, values in each.measure(torch.tensor(np.stack(some)), memory=memory).items():
+            found[name] = np.concatenate([found[name], values]) if name in found else values
     for name, values in found.items():
         if not np.isfinite(values).all():
             raise DataError(
                 f"the metric {name!r} is not finite in some circuit: choose another, or look at the prompts."
             )
-    facts = (f"edges outside a circuit carry {as_ablation(ablation)}", *graph.facts, f"engine: {ENGINE}")
+    prepared, costs = made[-1][0].prepared, [each.cost(0.0) for each, _ in made]
     return CircuitRuns(
         {name: values[2:] for name, values in found.items()},
         {name: values[0] for name, values in found.items()},
         {name: values[1] for name, values in found.items()},
-        facts,
-        provenance(model.network, made.prepared.experiment, made.prepared.prompts, ENGINE),
-        made.cost(time.perf_counter() - started),
+        (*facts, *graph.facts, f"engine: {ENGINE}"),
+        provenance(model.network, prepared.experiment, prepared.prompts, ENGINE),
+        sum(costs[1:], start=costs[0]).model_copy(update={"seconds": time.perf_counter() - started}),
     )
+
+
+def _made(
+    model: Model,
+    pairs: Pairs,
+    every: Sequence[Mask],
+    *,
+    graph: Graph,
+    ablation: AnyAblation,
+    metrics: AMetric | Metric | Sequence[AMetric | Metric],
+) -> tuple[list[tuple[ManyCircuits, Sequence[Mask]]], list[str]]:
+    """What runs which circuits: one for all of them, or where constants are learned together one for each."""
+    said = f"edges outside a circuit carry {ablation}"
+    if not isinstance(ablation, Optimal) or not ablation.together:
+        return [(circuits_of(model, pairs, graph=graph, ablation=ablation, metrics=metrics), every)], [said]
+    chosen, made, found = _chosen(metrics), [], []
+    for mask in every:
+        if np.array_equal(mask & graph.allowed, graph.allowed):  # nothing is cut, and nothing to learn
+            replaced = replacement(pairs, Zero(), tuple(written(model, graph)))
+        else:
+            replaced, how = learned_together(model, pairs, mask, graph=graph, ablation=ablation, metric=chosen[0])
+            found.append(how)
+        made.append((cutting(model, graph, replaced, chosen), [mask]))
+        report(len(made), len(every))
+    facts = [f"constants without any edge: {told(found[:1], examples=len(pairs))}"]
+    facts += [f"constants of {len(found) - 1} circuits: {told(found[1:], examples=len(pairs))}"] if found[1:] else []
+    return made, [said, *facts]
 
 
 def refuse_no_gap(model: Model, pairs: Pairs, *, ablation: Ablation, metric: Metric) -> None:
@@ -115,40 +145,24 @@ def circuits_of(
     """The clean run, ready to be made under circuits of a graph; values of cut senders are the ablation's.
 
     An optimal constant is learned for each sender with that sender alone ablated (its every edge cut), not for each circuit.
+
+    Raises:
+        SettingsError: constants that are to be learned together, for circuits that are not there yet.
     """
+    chosen, asked = _chosen(metrics), as_ablation(ablation)
+    if not isinstance(asked, Counterfactual):
+        refuse_values(model, graph, asked)
+    if not isinstance(asked, Optimal):
+        return cutting(model, graph, replacement(pairs, asked, tuple(written(model, graph))), chosen)
+    if asked.together:
+        raise SettingsError(
+            "together: constants are learned together for a given circuit, and this method is still looking for one. Leave it "
+            "out here, and evaluate what is found with it."
+        )
+    alone = [[part] for part in senders_of(model, graph)]
+    return cutting(model, graph, learned(model, pairs, alone, ablation=asked, metric=chosen[0])[0], chosen)
+
+
+def _chosen(metrics: AMetric | Metric | Sequence[AMetric | Metric]) -> list[Metric]:
     several = metrics if isinstance(metrics, Sequence) and not isinstance(metrics, str) else [metrics]
-    chosen = [as_metric(metric).model_copy(update={"run": None}) for metric in several]
-    asked = as_ablation(ablation)
-    if isinstance(asked, Optimal):
-        alone = [[part] for part in _senders(model, graph)]
-        replaced, _ = learned(model, pairs, alone, ablation=asked, metric=chosen[0])
-    else:
-        replaced = replacement(pairs, asked, tuple(_written(model, graph)))
-    experiment = Experiment(
-        inputs=replaced.inputs, runs={**replaced.runs, "main": Run(input="clean")}, metrics=chosen, main="main"
-    )
-    return ManyCircuits.of(
-        model.network, experiment, senders=graph.senders, receivers=graph.receivers, source=replaced.source
-    )
-
-
-def _senders(model: Model, graph: Graph) -> Iterator[Part]:
-    """The senders as parts that can be ablated."""
-    whole = {f"L{layer}.{MIXER}": layer for layer in graph.whole}
-    for name in graph.senders:
-        if name == EMBED.name:
-            yield EMBED
-        elif name in whole:
-            yield Part(name, "attn", whole[name], tuple(map(str, mixer_outputs(model.network, whole[name]))))
-    yield from parts_named(model, [name for name in graph.senders if name != EMBED.name and name not in whole])
-
-
-def _written(model: Model, graph: Graph) -> Iterator[str]:
-    """The sites at which senders write; one without a layer is that of every layer that has it."""
-    yield "L0.resid_pre"
-    if len(graph.whole) < len(graph.layers) and model.why_not("z") is None:
-        yield "z"
-    for layer in graph.whole:
-        yield from map(str, mixer_outputs(model.network, layer))
-    if model.why_not("mlp_out") is None:
-        yield "mlp_out"
+    return [as_metric(metric).model_copy(update={"run": None}) for metric in several]
