@@ -96,15 +96,10 @@ def unrun(name: str, study: Study) -> str:
 
 def rows(judged: Judgement) -> list[str]:
     """A hypothesis' row, and one for each number beside it."""
-    found = [f"| {judged.statement} | {cell(judged.prediction)} | {short(judged.number.text)} | **{judged.outcome}** |"]
-    found += [f"| – {each.name} | | {short(each.number.text)} | |" for each in judged.baselines]
-    found += [f"| – under *{each.name}* | | {short(each.number.text)} | {each.outcome} |" for each in judged.otherwise]
+    found = [f"| {judged.statement} | {cell(judged.prediction)} | {cell(judged.number.short)} | **{judged.outcome}** |"]
+    found += [f"| – {each.name} | | {cell(each.number.short)} | |" for each in judged.baselines]
+    found += [f"| – under *{each.name}* | | {cell(each.number.short)} | {each.outcome} |" for each in judged.otherwise]
     return found
-
-
-def short(text: str) -> str:
-    """The number and its interval."""
-    return cell(text.partition("]")[0] + "]" if "]" in text else text)
 
 
 def cell(text: str) -> str:

@@ -18,7 +18,11 @@ from assay.stats import Estimate, TestResult
         (Estimate(0.5, 0.4, 0.6, 60, "m", level=0.99), "0.50 [0.40, 0.60] (99 %), n = 60"),
         (Estimate(0.5, 0.4, 0.6, 60, "m", clusters=6), "0.50 [0.40, 0.60], n = 60 in 6 clusters"),
         (Estimate(0.0, -1e-8, 1e-8, 60, "m"), "0.00 [0.00, 0.00], n = 60"),
-        (Estimate(0.5, float("-inf"), float("inf"), 1, "m"), "0 [-inf, inf], n = 1"),
+        (Estimate(0.5, float("-inf"), float("inf"), 1, "m"), "0.50 (no interval), n = 1"),
+        (Estimate(0.0519, 0.0519, 0.0519, 0, "exact", level=0.98), "0.052 (no interval)"),
+        (Estimate(0.0011, 0.0011, 0.0011, 0, "exact"), "0.0011 (no interval)"),
+        (Estimate(-14.0, -14.0, -14.0, 0, "exact"), "-14 (no interval)"),
+        (Estimate(0.0, 0.0, 0.0, 0, "exact"), "0 (no interval)"),
     ],
 )
 def test_an_estimate_prints_in_the_style_of_the_field(estimate: Estimate, text: str) -> None:

@@ -58,16 +58,16 @@ class Place:
     bundle: Path
 
 
-def short_study(model: Path | None = None) -> Study:
+def short_study(model: Path | None = None, text: str = SHORT) -> Study:
     """The study, on a model."""
-    study = parse_study(SHORT)
+    study = parse_study(text)
     return study if model is None else study.model_copy(update={"model": ModelSpec(name=str(model))})
 
 
-def finished(folder: Path) -> Place:
+def finished(folder: Path, text: str = SHORT) -> Place:
     """Run it, and bundle it."""
     model = model_folder(folder / "model")
-    run_study(short_study(model), folder / "run")
+    run_study(short_study(model, text), folder / "run")
     write_report(folder / "run")
     return Place(model, folder / "run", write_bundle(folder / "run", folder / "run.zip"))
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from tests.studies.replicas import SHORT, Place
+from transformers import LlamaForCausalLM
 
 from assay.core.errors import StudyError
+from assay.data import task
 from assay.data.pairs import Pairs
+from assay.studies.bundle import write_bundle
 from assay.studies.exclusions import without_excluded
+from assay.studies.lint import check_study
 from assay.studies.lint.selection import judged_on_what_was_left
 from assay.studies.plan import content_of
-from assay.studies.read import parse_study
+from assay.studies.read import parse_study, read_study
 from assay.studies.report import write_report
 from assay.studies.run import default_sources, run_study
 from assay.studies.schema import DataSpec, ModelSpec, Study
+from assay.studies.verify import Wanted, verify_bundle
 
 
 def with_rule(rules: str, model: Path | None = None) -> Study:
@@ -46,7 +54,7 @@ def test_too_few_are_an_error(replica: Place) -> None:
     model = sources.model(ModelSpec(name=str(replica.model)))
     spec = DataSpec(task="ioi", split="test", n=24)
     wrong = sources.data(spec, model).filter(lambda e: False)
-    with pytest.raises(StudyError, match="leaves 0 of 0 prompts"):
+    with pytest.raises(StudyError, match="leaves 0 of 0 of the task ioi's prompts"):
         without_excluded(wrong, spec, model)
 
 
@@ -62,9 +70,56 @@ def test_behaviour_is_not_judged_on_what_was_left() -> None:
     assert not list(judged_on_what_was_left(parse_study(SHORT)))
 
 
-def test_own_prompts_are_left_out_by_hand() -> None:
-    with pytest.raises(ValueError, match="leave those prompts out of your own file"):
-        DataSpec(file="own.jsonl", split="test", n=4, exclude=("wrong",))
+@pytest.fixture
+def own(replica: Place, tmp_path: Path) -> Study:
+    """A study of 24 prompts of its own, of which those that the model gets wrong are left out."""
+    task("ioi", n=24, split="test").to_jsonl(tmp_path / "ours.jsonl")
+    text = SHORT.replace("{task: ioi, split: test, n: 6}", "{file: ours.jsonl, split: test, n: 24, exclude: [wrong]}")
+    (tmp_path / "study.yaml").write_text(text)
+    return read_study(tmp_path / "study.yaml").model_copy(update={"model": ModelSpec(name=str(replica.model))})
+
+
+def test_own_prompts_are_left_out_as_a_tasks_are(own: Study, replica: Place, tmp_path: Path) -> None:
+    sources = default_sources()
+    model = sources.model(own.model)
+    same = sources.data(DataSpec(task="ioi", split="test", n=24, exclude=("wrong",)), model)
+    kept = sources.data(own.data["test"], model)
+    assert kept.examples == same.examples and len(kept) < 24
+    assert kept.facts[-1] == same.facts[-1]
+
+
+def test_all_of_them_are_kept_for_another_model_and_in_the_bundle(own: Study, replica: Place, tmp_path: Path) -> None:
+    """The run folder's study runs again without the first file, and another model leaves out its own."""
+    first = run_study(own, tmp_path / "run")
+    (tmp_path / "ours.jsonl").unlink()
+    left, every = (Pairs.from_jsonl(tmp_path / "run" / "prompts" / f"test{tail}.jsonl") for tail in ("", ".all"))
+    assert len(every) == 24 and 2 <= len(left) < 24
+    again = read_study(tmp_path / "run" / "study.yaml").model_copy(update={"model": own.model})
+    assert run_study(again, tmp_path / "again").plan.hash == first.plan.hash
+
+    write_report(tmp_path / "run")
+    bundle = write_bundle(tmp_path / "run", tmp_path / "ours.zip")
+    found = verify_bundle(bundle, Wanted(model=str(replica.model)))
+    assert (found.outcome, found.problems, found.notes, found.differing) == ("holds", (), (), ())
+
+    other = LlamaForCausalLM.from_pretrained(replica.model)
+    torch.manual_seed(5)
+    other.lm_head.weight.data.normal_(0, 0.2)
+    shutil.copytree(replica.model, tmp_path / "other")
+    other.save_pretrained(tmp_path / "other")
+    there = verify_bundle(bundle, Wanted(model=str(tmp_path / "other"), another_model=True), folder=tmp_path / "there")
+    assert there.ran and there.another_model
+    others = Pairs.from_jsonl(tmp_path / "there" / "prompts" / "test.jsonl")
+    assert {e.clean for e in others} != {e.clean for e in left}, "another model gets others wrong"
+    assert Pairs.from_jsonl(tmp_path / "there" / "prompts" / "test.all.jsonl").examples == every.examples
+
+
+def test_prompts_without_answers_are_refused_before_the_run(own: Study, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (tmp_path / "ours.jsonl").read_text().splitlines()]
+    del rows[3]["wrong"]  # the first line is a header
+    (tmp_path / "ours.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(StudyError, match=r"of the study's own prompts asks .* example 2 has no `wrong`"):
+        check_study(own)
 
 
 def test_a_report_counts_them(replica: Place, tmp_path: Path) -> None:

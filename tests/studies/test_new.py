@@ -13,7 +13,7 @@ from assay.core.codec import pretty
 from assay.core.errors import StudyError
 from assay.studies.json_schema import PATH, study_schema
 from assay.studies.lint import check_study
-from assay.studies.new import LATER, STARTERS, new_study
+from assay.studies.new import STARTERS, new_study
 from assay.studies.read import read_study
 from assay.studies.run import run_study
 from assay.studies.schema import ModelSpec
@@ -44,10 +44,6 @@ def test_a_new_study_runs_as_it_stands(starter: str, tmp_path: Path) -> None:
 def test_what_can_not_be_begun_is_said(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"no starter: there are circuit, replication, negative, .*circuit"):
         new_study("circiut", tmp_path / "a.yaml")
-    for starter in LATER:
-        with pytest.raises(StudyError, match="There is no starter for"):
-            new_study(starter, tmp_path / "a.yaml")
-    assert not set(LATER) & set(STARTERS)
     new_study("circuit", tmp_path / "a.yaml")
     with pytest.raises(StudyError, match="exists already"):
         new_study("negative", tmp_path / "a.yaml")

@@ -24,9 +24,8 @@ from assay.studies.run import run_study
 from .conftest import Lab
 
 
-def number(value: float, low: float, high: float, *, method: str = "BCa") -> Number:
-    text = f"{value:.2f} [{low:.2f}, {high:.2f}], n = 40"
-    return Number(value=value, low=low, high=high, n=40, method=method, level=0.95, text=text)
+def number(value: float, low: float, high: float, *, n: int = 40) -> Number:
+    return Number.of(Estimate(value, low, high, n, "BCa"))
 
 
 def judgement(found: Number, *beside: Number, prediction: str = ">= 0.7") -> Judgement:
@@ -80,8 +79,21 @@ def test_a_number_that_could_not_be_worked_out_is_no_support(weigh) -> None:  # 
 
 
 def test_one_count_is_not_called_an_interval(weigh) -> None:  # type: ignore[no-untyped-def]
-    supporting, _ = weigh(judgement(number(0.9, 0.9, 0.9, method="exact: no examples are involved")))
+    count, other = number(0.9, 0.9, 0.9, n=0), number(0.9, 0.9, 0.9, n=0)
+    supporting, opposing = weigh(judgement(count, other, number(0.5, 0.5, 0.5, n=0)))
     assert any(text == "The number meets the prediction: 0.90." for text in supporting)
+    assert any("b0” gives 0.90 (no interval): the two are not told apart" in text for text in opposing)
+    assert any("b1” gives 0.50 (no interval)" in text and "the two are 0.40 apart" in text for text in supporting)
+    about = [text for text in (*supporting, *opposing) if "“b" in text or "The number" in text]
+    assert len(about) == 3 and not any("[" in text or "n = 0" in text for text in about)
+
+
+def test_one_example_is_no_support(weigh) -> None:  # type: ignore[no-untyped-def]
+    alone = number(0.9, float("-inf"), float("inf"), n=1)
+    supporting, opposing = weigh(judgement(alone, number(0.1, 0.0, 0.2)))
+    assert any("meets the prediction: 0.90, but it has no interval" in text for text in opposing)
+    assert any("b0" in text and "not told apart" in text for text in opposing)
+    assert not any("0.90" in text for text in supporting)
 
 
 def rows(values: list[list[float]], template: list[str]) -> xr.Dataset:

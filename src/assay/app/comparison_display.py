@@ -39,7 +39,7 @@ def _claims(found: Comparison) -> Table:
     table.add_column("holds")
     for claim in found.claims:
         name = claim.hypothesis + (" (added later)" if claim.exploratory else "")
-        numbers = [Text("not asked") if cell is None else Text(_number(cell.number.text)) for cell in claim.cells]
+        numbers = [Text("not asked") if cell is None else Text(cell.number.short) for cell in claim.cells]
         verdicts = [
             Text("") if cell is None else Text(cell.outcome, style=STYLES[cell.outcome]) for cell in claim.cells
         ]
@@ -59,10 +59,6 @@ def _differences(found: Comparison) -> Table:
         same = "" if each.equivalent is None else str(each.equivalent)
         table.add_row(each.hypothesis, Text(each.second), Text(each.estimate.text_of_interval()), how, Text(same))
     return table
-
-
-def _number(estimate: str) -> str:
-    return estimate.partition("]")[0] + ("]" if "]" in estimate else "")
 
 
 def _short(digest: str) -> str:

@@ -114,21 +114,16 @@ def _table(judgements: tuple[Judgement, ...]) -> Table:
         table.add_row(
             name,
             each.prediction,
-            Text(_short(each.number.text)),
+            Text(each.number.short),
             verdict,
-            each.p_text.removeprefix("p ").removeprefix("= "),
+            each.p_text.removeprefix("p ").removeprefix("= ") or "–",
         )
         for other in each.baselines:
-            table.add_row(Text(f"  {other.name}", style="dim"), "", Text(_short(other.number.text), style="dim"), "")
+            table.add_row(Text(f"  {other.name}", style="dim"), "", Text(other.number.short, style="dim"), "")
         for choice in each.otherwise:
-            found = Text(_short(choice.number.text), style="dim")
+            found = Text(choice.number.short, style="dim")
             table.add_row(Text(f"  under {choice.name}", style="dim"), "", found, Text(choice.outcome, style="dim"))
     return table
-
-
-def _short(estimate: str) -> str:
-    """The number and its interval, without level and n."""
-    return estimate.partition("]")[0] + "]"
 
 
 def _duration(seconds: float) -> str:

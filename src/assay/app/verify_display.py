@@ -82,4 +82,4 @@ def _quantities(quantities: tuple[Agreement, ...]) -> Table:
 
 
 def _short(estimate: str) -> str:
-    return estimate.partition("]")[0] + ("]" if "]" in estimate else "")
+    return estimate.partition("]")[0] + "]" if "]" in estimate else estimate.partition(", n = ")[0]

@@ -38,11 +38,11 @@ class Number(Record):
     value: float | None
     """The number."""
     low: float | None
-    """The lower end of its interval."""
+    """The lower end of its interval; None where it has none."""
     high: float | None
     """The upper end."""
     n: int
-    """How many examples are behind it."""
+    """How many examples are behind it; 0 for one count."""
     method: str
     """How the interval was made."""
     level: float
@@ -50,10 +50,22 @@ class Number(Record):
     text: str
     """All of it in words."""
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether it has an interval."""
+        return self.n > 0 and self.low is not None and self.high is not None
+
+    @property
+    def short(self) -> str:
+        """The number and its interval, without level and n."""
+        head, bracket, _ = self.text.partition("]")
+        return head + bracket if bracket else head.partition(", n = ")[0]
+
     @classmethod
     def of(cls, estimate: Estimate) -> Number:
         """The number of an estimate."""
-        ends = [end if math.isfinite(end) else None for end in (estimate.value, estimate.low, estimate.high)]
+        low, high = (estimate.low, estimate.high) if estimate.has_interval else (math.nan, math.nan)
+        ends = [end if math.isfinite(end) else None for end in (estimate.value, low, high)]
         return cls(
             value=ends[0],
             low=ends[1],
@@ -256,17 +268,22 @@ def _inherited(study: Study, step: str, results: Mapping[str, StepResult]) -> se
 
 def _of_verdict(verdict: Verdict, plan: Plan) -> list[Limitation]:
     texts = []
-    if verdict.too_wide:
+    found = verdict.estimate
+    if found.has_interval and verdict.too_wide:
         texts.append(
-            f"the interval {verdict.estimate} is wider than the smallest effect that would matter "
+            f"the interval {found} is wider than the smallest effect that would matter "
             f"(± {verdict.hypothesis.smallest_effect:g}): too few examples to tell such an effect apart"
         )
     if verdict.chosen_on_same_examples:
         texts.append(
             "the number is the largest or smallest of several, chosen on the same examples: it is a little high"
         )
-    if verdict.estimate.method.startswith("exact"):
-        texts.append("the number has no interval: it is one count, on one draw of the prompts")
+    if not found.has_interval:
+        texts.append(f"the number has no interval: it {_rests_on(found.n)}")
     if plan.is_exploratory(verdict.hypothesis.id):
         texts.append("it was added or changed after the plan was first frozen: exploratory")
     return [Limitation(source=f"hypothesis {verdict.hypothesis.id}", text=text) for text in texts]
+
+
+def _rests_on(n: int) -> str:
+    return f"rests on {n} example{'s' if n > 1 else ''}" if n else "is one count, on one draw of the prompts"

@@ -57,7 +57,7 @@ def judge_all(
 def _chance(numbers: Measured, error: float, finest: float) -> Chance | None:
     """The p of one hypothesis; None where its number has no interval."""
     found = numbers.found(1 - error)
-    if found.method.startswith("exact") or np.isnan(found.value):
+    if not found.has_interval or np.isnan(found.value):
         return None
     return chance(numbers.decided, known=error, finest=finest)
 

@@ -6,6 +6,7 @@
     log.jsonl                 {time, event, ...}: plan, estimate (step, seconds, token_layers, bytes: at least), step (step,
                               reused, seconds), interrupted, budget (reason), judged
     prompts/<data>.jsonl      one pair a line: `data.pairs.Pairs.from_jsonl`
+    prompts/<data>.all.jsonl  of own prompts, where a rule left some out: all that were taken
     results/<step>.parquet    one row for each number: `RunFolder(root).load(step)`
     kept/<step>/              the files of a result that later steps take and that is more than numbers: a dictionary
     conclusion.json           verdicts, limitations, cost: `conclusion.read_conclusion`

@@ -39,9 +39,6 @@ QUESTIONS = {
 """What a starter asks if no question is given."""
 TASKS = {"probe": "agreement-attractor", "monitor": "sentiment", "steering": "sentiment", "dictionary": "sentiment"}
 """The task that a starter asks about if none is named; the others ask about indirect objects."""
-LATER: dict[str, str] = {}
-"""Kinds of study whose methods are not in the registry yet, and what they wait for."""
-
 TARGETS = {
     "sentiment": ("positive", "This is a positive review."),
     "gender-pronoun": ("she", "This is about a woman."),
@@ -79,15 +76,8 @@ def starter_text(
     model: str | None = None,
 ) -> str:
     """The text of a new study file."""
-    if starter in LATER:
-        raise StudyError(
-            f"There is no starter for {starter} yet: this version has no {LATER[starter].removeprefix('a ')}. "
-            f"There are: {', '.join(STARTERS)}."
-        )
     if starter not in STARTERS:
-        raise StudyError(
-            f"{starter!r} is no starter: there are {', '.join(STARTERS)}.{nearest(starter, [*STARTERS, *LATER])}"
-        )
+        raise StudyError(f"{starter!r} is no starter: there are {', '.join(STARTERS)}.{nearest(starter, STARTERS)}")
     task = task or TASKS.get(starter, "ioi")
     if starter == "steering" and task not in TARGETS:
         raise StudyError(

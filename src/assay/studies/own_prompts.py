@@ -6,7 +6,8 @@
 Of a file whose examples name their split, those of the data set's split are taken; else all of them. All keep their order
 if `n` is their number, and `n` are drawn by `seed` if there are more. What is frozen is the hash of the examples that were
 taken: neither the file's name nor where it lies. A run folder holds them as `prompts/<data>.jsonl`, and its study file
-names that, so that both can be run and bundled from there.
+names that, so that both can be run and bundled from there; where a rule leaves some out (`exclusions.py`), that file has those
+that are left, and `prompts/<data>.all.jsonl` all.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from assay.core.codec import digest
 from assay.core.errors import DataError, StudyError
 from assay.data.pairs import Pairs
+from assay.studies.exclusions import refuse_unanswered
 from assay.studies.schema import DataSpec, Study
 
 
@@ -67,15 +69,26 @@ def frozen_data(study: Study) -> dict[str, Any]:
             del content["prompts"]
         else:
             del content["task"], content["variant"]
-            content["prompts"] = spec.prompts if spec.file is None else hash_of(own_prompts(spec))
+            content["prompts"] = spec.prompts if spec.file is None else _hash(spec)
         found[name] = content
     return found
+
+
+def _hash(spec: DataSpec) -> str:
+    taken = own_prompts(spec)
+    refuse_unanswered(taken, spec)
+    return hash_of(taken)
+
+
+def place_of(name: str, spec: DataSpec) -> str:
+    """Where a run folder and a bundle hold all own prompts that a data set took from its file."""
+    return f"prompts/{name}.all.jsonl" if spec.exclude else f"prompts/{name}.jsonl"
 
 
 def beside(study: Study) -> Study:
     """The study as its run folder holds it: own prompts are those in the folder."""
     data = {
-        name: spec if spec.task is not None else spec.model_copy(update={"file": f"prompts/{name}.jsonl"})
+        name: spec if spec.task is not None else spec.model_copy(update={"file": place_of(name, spec)})
         for name, spec in study.data.items()
     }
     return study.model_copy(update={"data": data})

@@ -22,6 +22,11 @@ def read_study(path: str | Path) -> Study:
     Raises:
         StudyError: the file can't be read, isn't YAML, or isn't a study; each problem has its line and field.
     """
+    if Path(path).suffix == ".py":
+        raise StudyError(
+            f"{path} is a Python program, and none is run unasked: give --python to run it and take its `study`, or start it "
+            f"yourself with `python {path}` (docs/studies/python.md)."
+        )
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

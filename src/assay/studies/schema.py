@@ -64,9 +64,12 @@ class DataSpec(Frozen):
             raise ValueError("give either a `task` or a `file` of your own prompts")
         if own and self.variant is not None:
             raise ValueError("`variant` is for tasks: your own prompts have their counterfactuals")
-        if own and self.exclude:
-            raise ValueError("`exclude` is for tasks: leave those prompts out of your own file")
         return self
+
+    @property
+    def whose(self) -> str:
+        """Before the word prompts: the task's, or the study's own."""
+        return f"the task {self.task}'s" if self.task is not None else str(self)
 
     def __str__(self) -> str:
         return f"the task {self.task}" if self.task is not None else "the study's own"

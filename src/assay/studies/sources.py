@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from assay.data import task
+from assay.data import Pairs, task
 from assay.engine.model import load
 from assay.studies.exclusions import without_excluded
 from assay.studies.own_prompts import own_prompts
@@ -34,10 +34,13 @@ def load_model(spec: ModelSpec) -> Any:
 
 def make_prompts(spec: DataSpec, model: Any) -> Any:
     """The prompts that a study names, in the model's tokens."""
-    if spec.task is None:
-        return own_prompts(spec).align(model.tokenizer)
-    found = task(
-        spec.task,
+    found = own_prompts(spec).align(model.tokenizer) if spec.task is None else _of_task(spec, spec.task, model)
+    return without_excluded(found, spec, model) if spec.exclude else found
+
+
+def _of_task(spec: DataSpec, name: str, model: Any) -> Pairs:
+    return task(
+        name,
         n=spec.n,
         seed=spec.seed,
         split=spec.split,
@@ -45,7 +48,6 @@ def make_prompts(spec: DataSpec, model: Any) -> Any:
         templates=spec.templates,
         variant=spec.variant,
     )
-    return without_excluded(found, spec, model) if spec.exclude else found
 
 
 def about(model: Any) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from assay.studies.controls import controlled, uncontrolled
 from assay.studies.environment import environment, now
 from assay.studies.estimate import Estimated, estimate_step
 from assay.studies.folder import RunFolder, StepResult
-from assay.studies.schema import Budget, StepSpec, Study
+from assay.studies.own_prompts import own_prompts, place_of
+from assay.studies.schema import Budget, DataSpec, StepSpec, Study
 from assay.studies.sources import Sources, about
 from assay.studies.watcher import Under, Watcher
 
@@ -39,9 +40,15 @@ class Steps:
         for name, pairs in self.data.items():
             self.folder.prompts_path(name).parent.mkdir(parents=True, exist_ok=True)
             pairs.to_jsonl(self.folder.prompts_path(name))
+            self._keep_all(name, study.data[name])
         self.folder.write_json("environment.json", environment() | {"model": about(self.model)})
         self.done: dict[str, StepResult] = {}
         self.paid: set[str] = set()
+
+    def _keep_all(self, name: str, spec: DataSpec) -> None:
+        """Own prompts of which some were left out: all of them, for another model."""
+        if spec.file is not None and spec.exclude:
+            own_prompts(spec).to_jsonl(self.folder.root / place_of(name, spec))
 
     def otherwise(self, study: Study, folder: RunFolder, name: str) -> Steps:
         """The steps of the study under other choices: the same model and prompts, and what both share is paid once."""

@@ -65,7 +65,10 @@ def new(
 
 @study.command("check")
 def check(
-    path: Annotated[Path, typer.Argument(help="The study file (YAML).")],
+    path: Annotated[Path, typer.Argument(help="The study file (YAML, or Python with --python).")],
+    python: Annotated[
+        bool, typer.Option("--python", help="The file is a Python program: run it, and take what it calls `study`.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Say what a reviewer would, before anything is computed. Exit code 1 if anything makes a verdict worthless.
@@ -77,11 +80,11 @@ def check(
     Example:
       assay study check examples/ioi/study.yaml
     """
+    from assay.app.python_study import study_in
     from assay.app.study_display import show_findings
     from assay.studies.lint import check_study
-    from assay.studies.read import read_study
 
-    findings = check_study(read_study(path))
+    findings = check_study(study_in(path, python=python))
     if as_json:
         typer.echo(json.dumps([each.model_dump() for each in findings], indent=2, ensure_ascii=False))
     else:

@@ -19,7 +19,7 @@ SEVERAL = "several, with commas between them"
 
 
 def run(
-    path: Annotated[Path, typer.Argument(help="The study file (YAML).")],
+    path: Annotated[Path, typer.Argument(help="The study file (YAML, or Python with --python).")],
     out: Annotated[
         Path | None, typer.Option(help="The run folder; runs/<name of the study>[-<model>] if left out.")
     ] = None,
@@ -35,6 +35,9 @@ def run(
     ray: Annotated[
         str | None, typer.Option(help="Share sweeps out over a Ray cluster: its address, or `local` for this machine.")
     ] = None,
+    python: Annotated[
+        bool, typer.Option("--python", help="The file is a Python program: run it, and take what it calls `study`.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the conclusion as JSON.")] = False,
 ) -> None:
     """Run a study: freeze its plan, do its steps, judge its hypotheses, write its report.
@@ -48,10 +51,11 @@ def run(
       assay study run examples/ioi/study.yaml --model gpt2 --out runs/gpt2
       assay study run examples/ioi/study.yaml --seeds 0,1,2 --models gpt2,EleutherAI/pythia-160m
       assay study run examples/ioi/study.yaml --ray local
+      assay study run my_study.py --python
     """
-    from assay.studies.read import read_study
+    from assay.app.python_study import study_in
 
-    asked = _with_model(read_study(path), model, revision, dtype)
+    asked = _with_model(study_in(path, python=python), model, revision, dtype)
     matrix = _matrix(asked, models, revisions, seeds)
     with _sources(ray) as sources:
         if matrix is None:

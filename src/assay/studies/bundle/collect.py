@@ -9,7 +9,7 @@ from assay.core import codec
 from assay.core.errors import StorageError, StudyError
 from assay.studies.bundle import manifest as about
 from assay.studies.bundle.figures import pictures
-from assay.studies.own_prompts import beside
+from assay.studies.own_prompts import beside, place_of
 from assay.studies.read import study_yaml
 from assay.studies.report import FILE as REPORT
 from assay.studies.report.contents import Contents, read_contents
@@ -60,8 +60,10 @@ def files_of(root: Path) -> dict[str, bytes]:
     files = {name: _read(root / name) for name in KEPT}
     files["study.yaml"] = study_yaml(beside(contents.study)).encode()
     files["requirements.txt"] = _requirements(contents.environment).encode()
-    for name in contents.study.data:
+    for name, spec in contents.study.data.items():
         files[f"prompts/{name}.jsonl"] = _read(root / "prompts" / f"{name}.jsonl")
+        if spec.task is None:
+            files[place_of(name, spec)] = _read(root / place_of(name, spec))
     for name, result in contents.results.items():
         files[f"results/{name}.parquet"] = _read(root / "results" / f"{name}.parquet")
         files |= {f"figures/{name}-{k}.svg": each for k, each in enumerate(pictures(result), start=1)}

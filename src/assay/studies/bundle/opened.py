@@ -28,7 +28,7 @@ from assay.studies.report.contents import Contents, read_contents
 
 _KNOWN = re.compile(
     r"plan\.json|environment\.json|conclusion\.json|log\.jsonl|study\.yaml|report\.html|README\.md|requirements\.txt"
-    r"|(?:prompts/[a-z][a-z0-9_]*\.jsonl)|(?:results/[a-z][a-z0-9_]*\.parquet)|(?:figures/[a-z][a-z0-9_]*-\d+\.svg)"
+    r"|(?:prompts/[a-z][a-z0-9_]*(?:\.all)?\.jsonl)|(?:results/[a-z][a-z0-9_]*\.parquet)|(?:figures/[a-z][a-z0-9_]*-\d+\.svg)"
 )
 _NEEDED = ("plan.json", "environment.json", "conclusion.json", "study.yaml")
 _TEXT = 64 << 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -34,7 +33,7 @@ def comparison_page(comparison: Comparison) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"condition": _condition, "interval": _interval}
+    made.filters |= {"condition": _condition}
     pictures = {each.hypothesis: _picture(each, comparison) for each in comparison.claims}
     text: str = made.get_template("compare.html.j2").render(
         comparison=comparison,
@@ -61,12 +60,6 @@ def _tally(comparison: Comparison) -> list[tuple[str, int]]:
 
 def _condition(text: str) -> str:
     return text.replace(">=", "≥").replace("<=", "≤")
-
-
-def _interval(number: Any) -> str:
-    """A number and its interval, without how many examples are behind it."""
-    text = str(getattr(number, "text", number))
-    return text.partition("]")[0] + ("]" if "]" in text else "")
 
 
 def _style() -> str:

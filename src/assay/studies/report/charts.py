@@ -29,8 +29,8 @@ LEGEND = 22.0
 
 
 def said(value: float, low: float | None = None, high: float | None = None) -> str:
-    """A number with its interval."""
-    if low is None or high is None or not np.isfinite(low):
+    """A number with its interval, if it has one."""
+    if low is None or high is None or not np.isfinite(low) or low == high:
         return number(value)
     return f"{number(value)} [{number(low)}, {number(high)}]"
 
@@ -90,8 +90,8 @@ def points(rows: Sequence[tuple[str, float, float, float, int]], caption: str, t
         y = 20.0 + 22 * i
         parts.append(label(left - 8, y + 4, name, anchor="end"))
         tip = f"{name}: {said(value, start, stop)}"
-        drawn = [whisker((across(start), y), (across(stop), y)), marker(across(value), y, MARKERS[colour % 4], tip=tip)]
-        parts.append(tag("g", *drawn, class_=f"k{colour}"))
+        span = [whisker((across(start), y), (across(stop), y))] if start < stop else []
+        parts.append(tag("g", *span, marker(across(value), y, MARKERS[colour % 4], tip=tip), class_=f"k{colour}"))
     parts.append(label((left + across.stop) / 2, height - 8, titles[0], class_="axis"))
     drawn_all = picture(*parts, width=across.stop + RIGHT, height=height, label=f"{titles[0]} of {len(rows)} sets.")
     ends = ([row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows])

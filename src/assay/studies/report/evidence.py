@@ -7,6 +7,7 @@ the number comes from marked as weak.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,10 +54,11 @@ def _interval(judged: Judgement) -> tuple[bool, str]:
     predicted, found = Condition.parse(judged.prediction), _estimate(judged.number)
     if found is None:
         return False, "There is no number: the quantity could not be worked out."
-    if judged.number.method.startswith("exact"):
+    if not judged.number.has_interval:
         met = predicted.holds(found.value)
-        return met, f"The number {'meets' if met else 'breaks'} the prediction: {digits(found.value)}."
-    said = f"{short(judged.number)} against the prediction {in_words(predicted)}"
+        said = f"The number {'meets' if met else 'breaks'} the prediction: {digits(found.value)}"
+        return (False, f"{said}, but it has no interval.") if judged.number.n else (met, f"{said}.")
+    said = f"{judged.number.short} against the prediction {in_words(predicted)}"
     if predicted.holds_throughout(found):
         margin = _margin(predicted, found)
         near = f"; its nearest end is {digits(margin)} from the limit" if margin is not None else ""
@@ -74,16 +76,19 @@ def _margin(predicted: Condition, found: Estimate) -> float | None:
 
 def _baseline(baseline: NamedNumber, judged: Judgement) -> tuple[bool, str]:
     mine, other = _estimate(judged.number), _estimate(baseline.number)
-    said = f"“{baseline.name}” gives {short(baseline.number)}"
+    said = f"“{baseline.name}” gives {baseline.number.short}"
     if mine is None or other is None:
         return False, f"{said}: it can't be compared."
     predicted = Condition.parse(judged.prediction)
     gap = max(mine.low - other.high, other.low - mine.high)
+    intervals = mine.has_interval and other.has_interval
     if gap <= 0:
-        return False, f"{said}: its interval overlaps the one found, so the two are not told apart."
+        why = "its interval overlaps the one found, so " if intervals else ""
+        return False, f"{said}: {why}the two are not told apart."
     if predicted.holds(other.value):
         return False, f"{said}: it meets the prediction too, so meeting it is not special."
-    return True, f"{said}: it does not meet the prediction, and the intervals are {digits(gap)} apart."
+    what = "intervals" if intervals else "two"
+    return True, f"{said}: it does not meet the prediction, and the {what} are {digits(gap)} apart."
 
 
 def _controls(hypothesis: Hypothesis, contents: Contents) -> list[tuple[bool, str]]:
@@ -103,7 +108,7 @@ def controls_of(hypothesis: Hypothesis, contents: Contents) -> list[Beside]:
 def _stays(judged: Judgement) -> list[tuple[bool, str]]:
     """Declared choices under which the verdict is the same; the others are limitations, and said with those."""
     return [
-        (each.outcome == "supported", f"Under the choices {each.name} it is {each.outcome} too: {short(each.number)}.")
+        (each.outcome == "supported", f"Under the choices {each.name} it is {each.outcome} too: {each.number.short}.")
         for each in judged.otherwise
         if each.outcome == judged.outcome
     ]
@@ -188,17 +193,14 @@ def _weak(hypothesis: Hypothesis, contents: Contents) -> list[str]:
 
 
 def _estimate(number: Number) -> Estimate | None:
-    if number.value is None or number.low is None or number.high is None:
+    """The number as statistics know it; one without an interval is a point, or of one example open at both ends."""
+    if number.value is None:
         return None
-    return Estimate(number.value, number.low, number.high, number.n, number.method, number.level)
+    far = math.inf if number.n else 0.0
+    low, high = (number.value - far, number.value + far) if number.low is None else (number.low, number.high)
+    return Estimate(number.value, low, number.value if high is None else high, number.n, number.method, number.level)
 
 
 def in_words(condition: Condition) -> str:
     """A condition with the signs of mathematics."""
     return str(condition).replace(">=", "≥").replace("<=", "≤")
-
-
-def short(number: Number) -> str:
-    """The number and its interval, without level and n."""
-    head, bracket, _ = number.text.partition("]")
-    return head + bracket

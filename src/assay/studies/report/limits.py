@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from assay.studies.conclusion import Judgement
+from assay.studies.conclusion import Judgement, Number
 from assay.studies.lint.finding import Finding
 from assay.studies.report.choices import choices
 from assay.studies.report.contents import Contents
@@ -53,21 +53,25 @@ def _close(judgements: Iterable[Judgement]) -> list[tuple[str, str]]:
     found = []
     for each in judgements:
         for beside in each.baselines:
-            ends = (each.number.low, each.number.high, beside.number.low, beside.number.high)
-            if any(end is None for end in ends):
-                continue
-            low, high, other_low, other_high = (float(end) for end in ends if end is not None)
-            if other_low <= high and low <= other_high:
+            mine, other = _ends(each.number), _ends(beside.number)
+            if mine is not None and other is not None and other[0] <= mine[1] and mine[0] <= other[1]:
                 text = f"the baseline “{beside.name}” came close: {beside.number.text}, against {each.number.text}"
                 found.append((f"hypothesis {each.id}", text))
     return found
+
+
+def _ends(found: Number) -> tuple[float, float] | None:
+    """The ends of a number's interval; of one count, the count."""
+    if found.value is None or (found.n and not found.has_interval):
+        return None
+    return (found.value, found.value) if found.low is None or found.high is None else (found.low, found.high)
 
 
 def _few(judgements: Iterable[Judgement]) -> list[tuple[str, str]]:
     return [
         (f"hypothesis {each.id}", f"the interval rests on {each.number.n} examples: with so few it is often too short")
         for each in judgements
-        if 0 < each.number.n < FEW
+        if each.number.has_interval and each.number.n < FEW
     ]
 
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from assay.core.svg import number
 from assay.studies.corrected import what_holds
 from assay.studies.report.costs import duration
-from assay.studies.report.page import TEMPLATES, condition, interval
+from assay.studies.report.page import TEMPLATES, chance, condition
 from assay.studies.report.shown import Shown
 
 MOST = 40
@@ -31,7 +31,7 @@ def markdown(shown: Shown) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )  # plain text: `escape` does what autoescape would, and a test looks at hostile text
-    made.filters |= {"md": escape, "number": number, "seconds": duration, "condition": condition, "interval": interval}
+    made.filters |= {"md": escape, "number": number, "seconds": duration, "condition": condition, "chance": chance}
     figures = {step.name: [pair for pair in shown.figures() if _of(pair[0], step.name)] for step in shown.steps}
     text = made.get_template("report.md.j2").render(
         contents=contents,

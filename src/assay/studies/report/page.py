@@ -13,11 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from assay.core.svg import number
-from assay.studies.conclusion import Number
+from assay.studies.conclusion import Judgement
 from assay.studies.corrected import what_holds
 from assay.studies.read import study_yaml
 from assay.studies.report.costs import duration
-from assay.studies.report.evidence import short
 from assay.studies.report.palette import colours, rules
 from assay.studies.report.shown import Shown
 
@@ -56,7 +55,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"number": number, "data": as_json, "link": address, "seconds": duration, "plain": plain}
-    made.filters |= {"condition": condition, "interval": interval}
+    made.filters |= {"condition": condition, "chance": chance}
     made.globals |= {"signs": SIGNS, "what_holds": what_holds}
     return made
 
@@ -90,9 +89,9 @@ def condition(text: str) -> str:
     return text.replace(">=", "≥").replace("<=", "≤")
 
 
-def interval(found: Number) -> str:
-    """A number with its interval, without level and n; one count has none."""
-    return f"{found.text.split()[0]} (one count)" if found.method.startswith("exact") else short(found)
+def chance(judged: Judgement) -> str:
+    """The corrected p for a column that says so; a number without an interval has none."""
+    return judged.p_text.removeprefix("p ").removeprefix("= ") or "–"
 
 
 def style() -> str:

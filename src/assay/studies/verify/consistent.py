@@ -77,11 +77,23 @@ def _conclusion(bundle: Bundle) -> Iterator[str]:
         contents.study, contents.plan, results=contents.results, verdicts=verdicts, about=contents.environment
     )
     yield from _judgements(contents.conclusion, again, exact=_same_statistics(bundle))
+    yield from _choices(contents.conclusion, contents.study)
     stated = {(each.source, each.text) for each in contents.conclusion.limitations}
     if _same_statistics(bundle):
         for each in again.limitations:
             if (each.source, each.text) not in stated:
                 yield f"a limitation was left out: {each.source}: {each.text[:120]}"
+
+
+def _choices(stated: Conclusion, study: Study) -> Iterator[str]:
+    """Verdicts under choices that nobody declared. Those that were declared are judged again by the rerun alone."""
+    declared = {each.name for each in study.sensitivity}
+    for said in stated.judgements:
+        yield from (
+            f"{said.id}: the conclusion has a verdict under the choices {each.name}, which the plan does not declare"
+            for each in said.otherwise
+            if each.name not in declared
+        )
 
 
 def _judgements(stated: Conclusion, again: Conclusion, *, exact: bool) -> Iterator[str]:

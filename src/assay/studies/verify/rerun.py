@@ -16,6 +16,7 @@ from assay.core.files import write_bytes
 from assay.data.pairs import Pairs
 from assay.studies.bundle.opened import Bundle
 from assay.studies.environment import versions
+from assay.studies.own_prompts import place_of
 from assay.studies.plan import changes, content_of
 from assay.studies.run import Run, run_study
 from assay.studies.schema import DataSpec, ModelSpec, Study
@@ -67,8 +68,8 @@ def run_again(bundle: Bundle, folder: Path, wanted: Wanted, *, watcher: Watcher 
             f"{str(bundle.manifest.model.fingerprint)[:23]}… ({bundle.manifest.model.name}): another model. Say where the "
             "same one is with --model, or try the study on this one with --another-model."
         )
-    prompts, notes, problems = _prompts(bundle, model, same=same)
-    study = contents.study.model_copy(update={"model": spec})
+    study = _with_files(bundle).model_copy(update={"model": spec})
+    prompts, notes, problems = _prompts(bundle, study, model, same=same)
     unlike = changes(contents.plan.current.content, content_of(study))
     if fresh := [place for place in unlike if not place.startswith("model.")]:
         notes.append(f"this version of assay writes more into the plan: {', '.join(fresh[:5])}, as it is by default")
@@ -115,14 +116,25 @@ def _load(spec: ModelSpec, bundle: Bundle) -> Any:
         raise StudyError(f"The model of {bundle.name} can't be loaded: {str(error).splitlines()[0]}") from None
 
 
-def _prompts(bundle: Bundle, model: Any, *, same: bool) -> tuple[dict[str, Any], list[str], list[str]]:
+def _with_files(bundle: Bundle) -> Study:
+    """The study, with the files of own prompts of which some are left out: which ones is for the model to say."""
+    data = {
+        name: spec.model_copy(update={"file": str(bundle.root / place_of(name, spec))})
+        if spec.task is None and spec.exclude
+        else spec
+        for name, spec in bundle.contents.study.data.items()
+    }
+    return bundle.contents.study.model_copy(update={"data": data})
+
+
+def _prompts(bundle: Bundle, study: Study, model: Any, *, same: bool) -> tuple[dict[str, Any], list[str], list[str]]:
     """Each data set's prompts, and what is to be said of them."""
     chosen: dict[str, Any] = {}
     notes: list[str] = []
     bundled: dict[str, str] = {}
-    for name, spec in bundle.contents.study.data.items():
+    for name, spec in study.data.items():
         theirs = Pairs.from_jsonl(bundle.root / "prompts" / f"{name}.jsonl")
-        if spec.task is None:  # nobody but its authors can make them again
+        if spec.task is None and not spec.exclude:  # nobody but its authors can make them again
             chosen[name] = theirs.align(model.tokenizer)
             bundled[name] = chosen[name].hash
             continue

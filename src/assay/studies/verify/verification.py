@@ -18,6 +18,7 @@ from assay.studies.verify.rerun import Again, Wanted, run_again
 from assay.studies.watcher import Watcher
 
 Outcome = Literal["holds", "changed", "not verified"]
+UNSAID = "no verdict"
 CODES: dict[Outcome, int] = {"holds": 0, "changed": 1, "not verified": 2}
 
 
@@ -56,7 +57,7 @@ class Verification:
     tolerance: float = 0.0
     verdicts: tuple[VerdictAgain, ...] = ()
     quantities: tuple[Agreement, ...] = ()
-    """The hypotheses' numbers and those of their baselines."""
+    """The hypotheses' numbers, those of their baselines, and those under other choices that were declared."""
     results: tuple[Agreement, ...] = ()
     """Every variable of every step."""
     folder: Path | None = field(default=None)
@@ -180,10 +181,22 @@ def _pairs(before: Conclusion, after: Conclusion) -> Iterator[tuple[Judgement, J
 
 
 def _verdicts(before: Conclusion, after: Conclusion) -> tuple[VerdictAgain, ...]:
-    return tuple(
-        VerdictAgain(then.id, then.statement, then.outcome, now.outcome, then.exploratory)
-        for then, now in _pairs(before, after)
-    )
+    """Every verdict, also those under the choices that the study declared."""
+    found = []
+    for then, now in _pairs(before, after):
+        found.append(VerdictAgain(then.id, then.statement, then.outcome, now.outcome, then.exploratory))
+        old, new = ({each.name: each.outcome for each in judged.otherwise} for judged in (then, now))
+        found += [
+            VerdictAgain(
+                _under(then, name), then.statement, old.get(name, UNSAID), new.get(name, UNSAID), then.exploratory
+            )
+            for name in dict.fromkeys([*old, *new])
+        ]
+    return tuple(found)
+
+
+def _under(judged: Judgement, choice: str) -> str:
+    return f"{judged.id}, under {choice}"
 
 
 def _quantities(before: Conclusion, after: Conclusion, tolerance: float) -> Iterator[Agreement]:
@@ -192,6 +205,11 @@ def _quantities(before: Conclusion, after: Conclusion, tolerance: float) -> Iter
         for one, other in zip(then.baselines, now.baselines, strict=True):
             name = f"{then.id}, {one.name}"
             yield numbers_agree(name, one.number, other.number, tolerance=tolerance, scale=then.smallest_effect)
+        under = {each.name: each.number for each in now.otherwise}
+        for choice in then.otherwise:
+            if choice.name in under:
+                numbers, scale = (choice.number, under[choice.name]), then.smallest_effect
+                yield numbers_agree(_under(then, choice.name), *numbers, tolerance=tolerance, scale=scale)
 
 
 def _results(bundle: Bundle, again: Again, tolerance: float) -> Iterator[Agreement]:

@@ -2,8 +2,8 @@
 
 For a hypothesis `few_heads`: `\\numFewHeads` (the number with its interval), `…Value`, `…Low`, `…High`, `…N`, `…Level`,
 `…Predicted`, `…Verdict`, `…P` (the corrected p), `…BaselineA`, `…BaselineB` for what stands beside it, and `…UnderA`,
-`…UnderAVerdict` for other declared choices. For a data set `test`: `\\numExamplesTest`. Names hold letters only, as TeX
-wants; digits are written out.
+`…UnderAVerdict` for other declared choices; what a number without an interval doesn't have is `--`. For a data set `test`:
+`\\numExamplesTest`. Names hold letters only, as TeX wants; digits are written out.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from assay.core.svg import number
 from assay.studies.conclusion import Judgement, Number
 from assay.studies.lint.claims import macro_name
 from assay.studies.report.costs import duration
-from assay.studies.report.evidence import short
 from assay.studies.report.latex.text import escape
-from assay.studies.report.page import condition
+from assay.studies.report.page import chance, condition
 from assay.studies.report.shown import Shown
 
 NOTHING = "--"
@@ -66,11 +65,11 @@ def _of_hypothesis(judged: Judgement) -> Iterator[tuple[str, str]]:
     yield "Value", _plain(found.value)
     yield "Low", _plain(found.low)
     yield "High", _plain(found.high)
-    yield "N", str(found.n)
-    yield "Level", f"{100 * found.level:.4g}\\,\\%"
+    yield "N", examples(found)
+    yield "Level", f"{100 * found.level:.4g}\\,\\%" if found.has_interval else NOTHING
     yield "Predicted", escape(condition(judged.prediction))
     yield "Verdict", judged.outcome
-    yield "P", escape(judged.p_text.removeprefix("p ").removeprefix("= ")) if judged.p_text else NOTHING
+    yield "P", escape(chance(judged))
     for i, beside in enumerate(judged.baselines):
         yield "Baseline" + letters(i), with_interval(beside.number)
     for i, other in enumerate(judged.otherwise):
@@ -80,9 +79,12 @@ def _of_hypothesis(judged: Judgement) -> Iterator[tuple[str, str]]:
 
 def with_interval(found: Number) -> str:
     """A number with its interval, as LaTeX."""
-    if found.method.startswith("exact"):
-        return _plain(found.value)
-    return escape(short(found).replace("-", "−"))
+    return escape(found.short.replace("-", "−"))
+
+
+def examples(found: Number) -> str:
+    """How many examples are behind a number."""
+    return str(found.n) if found.n else NOTHING
 
 
 def _plain(value: float | None) -> str:

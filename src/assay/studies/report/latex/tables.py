@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assay.studies.report.latex.macros import letters
+from assay.studies.report.latex.macros import examples, letters
 from assay.studies.report.latex.text import escape
 from assay.studies.report.shown import Shown
 from assay.studies.report.tables import Table
@@ -32,7 +32,7 @@ def verdict_table(shown: Shown, prefix: dict[str, str]) -> str:
         for i, other in enumerate(each.judged.otherwise):
             under = f"\\{name}Under{letters(i)}"
             named = rf"\quad under \emph{{{escape(other.name)}}}"
-            rows.append([named, "", under, str(other.number.n), "", f"{under}Verdict"])
+            rows.append([named, "", under, examples(other.number), "", f"{under}Verdict"])
     said = "Predictions and what was found, with intervals and corrected $p$."
     if any(each.judged.exploratory for each in shown.hypotheses):
         said += r" $^\dagger$ Exploratory: added or changed after the plan was frozen."
