@@ -128,6 +128,7 @@ def test_what_cannot_be_reached_gets_nothing(pairs: Pairs) -> None:
     settings = {"ablation": "counterfactual", "direction": "noise", "metric": "logit_diff", "freeze_mlps": True}
     later = path_patching(model, pairs, senders=("L2.H0", "L1.H1"), receivers=("L1.H1.q",), **settings)  # type: ignore[arg-type]
     np.testing.assert_allclose(later.values, 0, atol=EXACT)
+    assert "after every receiver, so without a path to any: L2.H0, L1.H1" in later.facts
     direct = path_patching(model, pairs, senders=("embed",), receivers=("logits",), **settings)  # type: ignore[arg-type]
     np.testing.assert_allclose(direct.values, 0, atol=EXACT)
 

@@ -25,7 +25,7 @@ def declare() -> Any:
     @registry.method(**CARD)
     def rank(
         model: str,
-        data: str,
+        data: Any,
         *,
         scores: Scores,
         steps: Annotated[int, "how many steps"] = 3,
@@ -156,6 +156,7 @@ def test_words_beside_none_and_several_of_them_are_checked() -> None:
         data: str,
         *,
         fixes: Annotated[tuple[Literal["q", "k"], ...], "which"] = (),
+        names: Annotated[tuple[str, ...] | None, "parts"] = None,
         how: Annotated[Literal["a", "b"] | None, "how"] = None,
         grouped: Annotated[bool | Literal["whole"], "not words alone: left to the method"] = False,
     ) -> Scores:
@@ -167,6 +168,12 @@ def test_words_beside_none_and_several_of_them_are_checked() -> None:
     for wrong in ({"fixes": ("q", "v")}, {"how": "c"}):
         with pytest.raises(SettingsError, match=r"'[vc]' is no (fixes|how): expected"):
             choose("m", "d", **wrong)
+    with pytest.raises(SettingsError, match=r"choose takes a str as its model, and got an int\."):
+        choose(3, "d")
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        choose("m")
+    with pytest.raises(SettingsError, match=r"names is one text, 'L0\.H1': expected several, \('L0\.H1',\)"):
+        choose("m", "d", names="L0.H1")
 
 
 def test_data_for_another_model_are_refused() -> None:

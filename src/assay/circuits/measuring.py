@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from assay.core.errors import DataError, ExperimentError
 from assay.experiments.metric import AnyMetric
 from assay.experiments.metrics import Metric
+from assay.experiments.record import explain
 
 LESS_IS_BETTER = ("kl", "reverse_kl", "loss", "rank")
 ROUNDING = 1e-6
@@ -45,9 +46,17 @@ def as_metric(given: object) -> Metric:
 
 def _read(given: object) -> Metric:
     plain = {"kind": given} if isinstance(given, str) else given
-    if isinstance(plain, Mapping) and plain.get("kind") == "loss":
+    if not isinstance(plain, Mapping):
+        raise ExperimentError(
+            f"{given!r} is no metric: expected the name of one, 'logit_diff', or one made with assay's metric; of a function, "
+            "metric.call(function)."
+        )
+    if plain.get("kind") == "loss":
         plain = {"pos": None, **plain}  # at the last position, where the others are read, there is no next token
-    return _ADAPTER.validate_python(plain)
+    try:
+        return _ADAPTER.validate_python(plain)
+    except ValidationError as error:
+        raise ExperimentError(f"metric: {explain(error, Metric)}") from None
 
 
 AMetric = Annotated[AnyMetric | str, BeforeValidator(as_metric)]

@@ -85,6 +85,8 @@ def path_patching(
         rows |= dict(zip((p.name for p in group), made.sign * change.reshape(len(group), -1), strict=True))
     assert found is not None  # there is at least one sender
     facts = [*_facts(made, found), *dict.fromkeys(engines), _open(receivers, mediators, freeze_mlps)]
+    if later := _after_all(parts, readers):
+        facts.append(f"after every receiver, so without a path to any: {', '.join(later)}")
     return Scores.over_examples(
         [p.name for p in parts], np.stack([rows[p.name] for p in parts]), "metric by paths", facts
     )
@@ -112,6 +114,16 @@ def path_experiment(
         over.append(Axis(name=kind.axis, values=sorted({part.index for part in group if part.index is not None})))
     sweep = None if whole else Sweep(axes=tuple(over), runs=("sender",))
     return Experiment(inputs=dict(made.replaced.inputs), runs=runs, metrics=metrics, main=read, sweep=sweep)
+
+
+def _after_all(senders: Sequence[Part], receivers: Sequence[Part]) -> list[str]:
+    """Senders that come after all receivers; what reads the logits comes last."""
+
+    def reaches(sender: Part, receiver: Part) -> bool:
+        beside = receiver.granularity == "mlp" and sender.granularity in ("head", "attn")
+        return sender is EMBED or receiver.layer > sender.layer or (receiver.layer == sender.layer and beside)
+
+    return [each.name for each in senders if receivers and not any(reaches(each, receiver) for receiver in receivers)]
 
 
 def reads(receivers: Sequence[Part]) -> Iterator[Edit]:

@@ -121,7 +121,7 @@ def granularity_of(name: str) -> str:
     Raises:
         DataError: it is the name of no part.
     """
-    match = _NAME.match(name)
+    match = _NAME.match(name) if isinstance(name, str) else None
     if match is None:
         raise DataError(f"{name!r} is not the name of a part: expected one such as L3.H2, L3.H2.q, L3.mlp, L3.N17.")
     return match["whole"] or match["slot"] or ("neuron" if match["n"] else "head")

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 
 from assay.circuits.ablation import Ablation, AnyAblation, Counterfactual, Optimal, Zero, as_ablation
 from assay.circuits.circuit_constants import learned_together
-from assay.circuits.constants import told
+from assay.circuits.constants import Learned, told
 from assay.circuits.contrast import Contrast
 from assay.circuits.cutting import cutting, refuse_values, senders_of, written
 from assay.circuits.graph import Graph
@@ -111,7 +111,8 @@ def _made(
     said = f"edges outside a circuit carry {ablation}"
     if not isinstance(ablation, Optimal) or not ablation.together:
         return [(circuits_of(model, pairs, graph=graph, ablation=ablation, metrics=metrics), every)], [said]
-    chosen, made, found = _chosen(metrics), [], []
+    chosen, found = _chosen(metrics), list[Learned]()
+    made: list[tuple[ManyCircuits, Sequence[Mask]]] = []
     for mask in every:
         if np.array_equal(mask & graph.allowed, graph.allowed):  # nothing is cut, and nothing to learn
             replaced = replacement(pairs, Zero(), tuple(written(model, graph)))

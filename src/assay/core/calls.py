@@ -15,7 +15,7 @@ from inspect import signature
 from time import perf_counter
 from typing import Any, TypeVar, cast
 
-from assay.core.choices import Choices, refuse_others
+from assay.core.choices import Expected
 from assay.core.claims import Claimed
 from assay.core.errors import SettingsError
 
@@ -61,14 +61,14 @@ class Call:
         return type(None), ()  # a copy, or what goes to another process, forgets
 
 
-def remembering(function: F, *, claim: Claimed | None = None, known: Choices | None = None) -> F:
-    """The function, whose results remember their call; data for another model and words that are not `known` are refused."""
+def remembering(function: F, *, claim: Claimed | None = None, expected: Expected | None = None) -> F:
+    """The function, whose results remember their call; what is not `expected` is refused."""
     order = list(signature(function).parameters)
 
     @wraps(function)
     def called(*arguments: Any, **named: Any) -> Any:
-        refuse_unfit(*(arguments[:2] if len(arguments) > 1 else (None, None)))
-        refuse_others(known or {}, named)
+        if expected is not None and len(arguments) == 2:  # else Python says what is missing, or too much
+            expected.refuse(*arguments, named)
         began = perf_counter()
         value = function(*arguments, **named)
         seconds = perf_counter() - began
@@ -78,13 +78,6 @@ def remembering(function: F, *, claim: Claimed | None = None, known: Choices | N
         return value
 
     return cast(F, called)
-
-
-def refuse_unfit(model: Any, data: Any) -> None:
-    """Ask data whether they are for this model: those that can tell have `refuse_model(model)`, which raises."""
-    refuse = getattr(data, "refuse_model", None)
-    if callable(refuse):
-        refuse(model)
 
 
 def recall(value: Any) -> Call | None:

@@ -26,7 +26,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from assay.core.calls import remembering
-from assay.core.choices import choices
+from assay.core.choices import Expected
 from assay.core.claims import Claim, Claimed, Unclaimed, as_claim
 from assay.core.errors import SettingsError, nearest
 
@@ -119,8 +119,7 @@ def method(
     card = Card(gives, sources, cost, assumes, fails_when, intervenes, kind, why)
 
     def register(plain: F) -> F:
-        known = choices(get_type_hints(plain, include_extras=True))
-        function = remembering(plain, claim=claimed, known=known)
+        function = remembering(plain, claim=claimed, expected=Expected.of(plain))
         described = _describe(function, card)
         before = _REGISTRY.get(described.name)
         if before is not None and before.function.__module__ != function.__module__:

@@ -9,6 +9,7 @@ from assay.core.errors import ExperimentError, nearest
 from assay.core.result import Result
 from assay.engine import naive
 from assay.engine.precision import LOW, dtype_of, in_dtype, with_own_deviation
+from assay.engine.prepare import only_experiments
 from assay.engine.ray.cluster import Ray
 from assay.engine.schedule.measure import Asked
 from assay.engine.schedule.measure import measure as measure_scheduled
@@ -32,6 +33,7 @@ def measure(
     dtype: str | None = None,
 ) -> Result:
     """Run an experiment as `Model.measure` says. An option that the engine has no use for is an error."""
+    only_experiments(experiment)
     if not isinstance(engine, Ray) and engine not in NAMES:
         raise ExperimentError(
             f"there is no engine {engine!r}: expected {', '.join(NAMES)}.{nearest(str(engine), NAMES)}"

@@ -14,7 +14,7 @@ from typing import Any
 from assay.engine.costs import Costs, Work, total
 from assay.engine.naive_plan import RunPlan, naive_plan
 from assay.engine.plan_table import html_of, text_of
-from assay.engine.prepare import checked, prompts_of
+from assay.engine.prepare import checked, only_experiments, prompts_of
 from assay.engine.runner import Runner, executed
 from assay.engine.schedule.measure import Asked, groups_of, prepare, reads, split_of
 from assay.engine.schedule.outline import PassPlan, summed, unchanged_pass
@@ -97,6 +97,7 @@ def explain(
 
     Estimates are upper bounds where values decide: only runs show which patches change nothing; tokens tell most of it.
     """
+    only_experiments(experiment)
     asked = asked or Asked()
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts)

@@ -30,7 +30,7 @@ from assay.engine.store.through import AnyStore
 from assay.experiments.captures import Capture
 from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
-from assay.experiments.given_edits import takes_one
+from assay.experiments.given_edits import by_site
 from assay.experiments.metrics import Metric
 from assay.models.network import Network
 from assay.models.prompts import Prompts, tokenise
@@ -54,6 +54,12 @@ class Model:
 
         def __getattr__(self, name: str) -> Any:
             raise AttributeError(missing(name, dir(type(self))))
+
+        def __call__(self, *_: Any, **__: Any) -> Any:
+            """No: other libraries' models are called."""
+            raise TypeError(
+                "a Model is not called: model.run(inputs).logits runs it, and model.native is the native module."
+            )
 
     @property
     def native(self) -> nn.Module:
@@ -268,8 +274,7 @@ class Model:
         runs the model waits until the context is left.
         """
 
-        for name, function in functions.items():
-            takes_one(function, name)
+        functions = by_site(functions)
 
         def changing(function: Callable[[Tensor], Tensor | None]) -> Callable[[Tensor], Tensor]:
             def change(value: Tensor) -> Tensor:

@@ -37,6 +37,11 @@ class Kept:
         """The main output, as a `RunResult` calls it."""
         return self.output
 
+    def __getitem__(self, index: object) -> Tensor:
+        raise ExperimentError(
+            "a function that measures gets the run, not its logits: read run.logits[…], or run.sites."
+        )
+
 
 def forward(
     network: Network,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from assay.core.errors import ExperimentError
 from assay.engine.unread import refuse_unread
 from assay.engine.what_follows import refuse_what_follows
 from assay.experiments.check import check
@@ -14,6 +15,14 @@ from assay.experiments.network_facts import NetworkFacts
 from assay.models.decoder_start import started
 from assay.models.network import Network
 from assay.models.prompts import Prompts, tokenise
+
+
+def only_experiments(given: object) -> None:
+    """Raise ExperimentError for something else than an experiment."""
+    if not isinstance(given, Experiment):
+        raise ExperimentError(
+            f"expected an Experiment, such as sweep(…) makes, and got a {type(given).__name__}: edits alone are for model.run."
+        )
 
 
 def prompts_of(network: Network, experiment: Experiment, given: Mapping[str, Any] | None = None) -> dict[str, Prompts]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from assay.engine.runner import Runner, executed, needed_sites
 from assay.engine.select import Scope, head_axis, position_axis
 from assay.engine.source_means import source_means
 from assay.experiments.captures import Capture, GradCapture
-from assay.experiments.edits import in_layer
+from assay.experiments.edits import in_layer, without_layer
 from assay.experiments.experiment import Experiment
 from assay.experiments.inputs import as_input
 from assay.experiments.positions import resolve, resolve_indices
@@ -66,9 +66,33 @@ class RunResult:
             canonical = name
         if canonical in self.captured:
             return self.captured[canonical]
+        if several := self._in_every_layer(name):
+            raise SiteError(
+                f"{name!r} was captured in {len(several)} layers: name one, {several[0]!r}, or run.stack({name!r})."
+            )
         raise SiteError(
             f"{name!r} was not captured in this run.{nearest(name, self.captured)} Add it to capture=[...]."
         )
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.captured
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.captured)
+
+    def stack(self, name: str) -> Tensor:
+        """A site in every layer in which it was captured, as one tensor [layer, batch, …]."""
+        several = self._in_every_layer(name)
+        if not several:
+            raise SiteError(f"{name!r} was captured in no layer of this run.{nearest(name, self.captured)}")
+        return torch.stack([self.captured[each] for each in several])
+
+    def _in_every_layer(self, name: str) -> list[str]:
+        try:
+            sites = self.network.sites_named(name) if without_layer(name) else []
+        except SiteError:
+            return []
+        return [str(site) for site in sites if str(site) in self.captured]
 
     def top(self, k: int = 5, *, pos: int = -1, row: int = 0) -> list[tuple[str, float]]:
         """The k most probable next tokens at a position of one prompt, with their probabilities."""

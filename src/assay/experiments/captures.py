@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from assay.core.errors import ExperimentError
 from assay.experiments.edits import Site
 from assay.experiments.metric import AnyMetric
 from assay.experiments.positions import Indices, Pos
@@ -55,8 +57,16 @@ class GradCapture(Capture):
         return self.name or f"grad.{self.site}"
 
 
-AnyCapture = Annotated[
-    Annotated[SiteCapture | GradCapture, Field(discriminator="kind")],
-    BeforeValidator(lambda value: SiteCapture(site=value) if isinstance(value, str) else value),
-]
+def _as_capture(value: Any) -> Any:
+    if isinstance(value, Capture | Mapping):
+        return value
+    if isinstance(value, str):
+        return SiteCapture(site=value)
+    raise ExperimentError(
+        f"{value!r} is no capture: expected the name of a site, 'L5.resid_post', or of a site in every layer, 'resid_post', or "
+        "capture.site(…)."
+    )
+
+
+AnyCapture = Annotated[Annotated[SiteCapture | GradCapture, Field(discriminator="kind")], BeforeValidator(_as_capture)]
 """Any capture, told apart by `kind`; a plain site name is a capture of the site."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -149,6 +149,21 @@ class Call(Edit):
         return True
 
 
+def by_site(functions: Any) -> Mapping[str, EditFunction]:
+    """Functions by the name of their site, each of one tensor.
+
+    Raises:
+        ExperimentError: something else.
+    """
+    if not isinstance(functions, Mapping):
+        raise ExperimentError(
+            f"functions at sites are given as {{'L5.z': function}}, not as a {type(functions).__name__}."
+        )
+    for site, function in functions.items():
+        takes_one(function, site)
+    return functions
+
+
 def takes_one(function: Callable[..., Any], site: str) -> None:
     """Raise ExperimentError for a function that can't be called with a site's tensor alone."""
     try:
@@ -159,8 +174,8 @@ def takes_one(function: Callable[..., Any], site: str) -> None:
         parameters.bind(None)
     except TypeError:
         raise ExperimentError(
-            f"the function at {site!r} takes ({', '.join(parameters.parameters)}): expected one argument, the site's tensor. A second one, such as "
-            "TransformerLens' hook, is not given: which site it is you say where you put it."
+            f"the function at {site!r} takes ({', '.join(parameters.parameters)}): expected one argument, the site's tensor. A "
+            "second one, such as TransformerLens' hook, is not given: which site it is you say where you put it."
         ) from None
 
 

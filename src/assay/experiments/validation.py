@@ -25,7 +25,11 @@ _GIVEN_OR_SWEPT = {"set": "value", "scale": "factor", "noise": "std"}
 
 def named_metrics(value: Any) -> Any:
     """The metrics with a name each: their own, or their kind with a number where it is taken already."""
-    metrics = [value] if isinstance(value, Metric) else value
+    metrics = [value] if isinstance(value, Metric | str) or callable(value) else value
+    for each in metrics if isinstance(metrics, list | tuple) else ():
+        if isinstance(each, str) or callable(each):
+            how = f"metric.{each}(…)" if isinstance(each, str) else "metric.call(function)"
+            raise ExperimentError(f"{each!r} is no metric: expected one made with assay's metric, such as {how}.")
     if not isinstance(metrics, list | tuple) or not all(isinstance(metric, Metric) for metric in metrics):
         return metrics
     explicit = [metric.name for metric in metrics if metric.name is not None]
