@@ -1,8 +1,8 @@
-"""The pictures of docs/studies/report.md: a finished run's report in a browser, at two widths, in dark, and on paper.
+"""Pictures of a finished run's report in a browser: of docs/studies/report.md (two widths, dark, paper), of README.md.
 
 python scripts/report_pictures.py runs/demo       (`make demo` makes that run)
 
-Needs the extra `e2e` and an installed Chromium. Writes docs/images/report-*.png.
+Needs the extra `e2e` and an installed Chromium. Writes docs/images/report.png and report-*.png.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from playwright.sync_api import sync_playwright
 from assay.studies.report import write_report
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
-COLOURS = 128
-"""Enough for flat pages and figures; the files are a quarter of their size."""
+SHOWN = ("#s-heads_enough", "#s-heads_needed")
+"""The results of the demonstration that README.md shows, under the verdicts."""
+
+COLOURS = 256
+"""Enough for flat pages and figures; the files are a third of their size."""
 
 
 def main() -> None:
@@ -40,6 +43,7 @@ def main() -> None:
         _shot(browser, address, "report-dark", {"width": 1200, "height": 900}, at="#s-residual", color_scheme="dark")
         _shot(browser, address, "report-narrow", {"width": 390, "height": 844})
         _printed(browser, address)
+        _short(browser, address)
         browser.close()
 
 
@@ -59,6 +63,25 @@ def _shot(
     page.screenshot(path=IMAGES / f"{name}.png")
     page.context.close()
     _small(IMAGES / f"{name}.png")
+
+
+def _short(browser: Any, address: str) -> None:
+    """The verdicts and two results, without what is between and after them."""
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(address)
+    page.evaluate(
+        """shown => {
+            const kept = [document.querySelector("#verdicts"), ...shown.map(name => document.querySelector(name))];
+            for (const part of document.querySelectorAll("section, #results > *, article, footer"))
+                if (!kept.some(other => part.contains(other) || other.contains(part))) part.style.display = "none";
+            document.querySelector("#verdicts").style.marginBottom = "24px";
+        }""",
+        list(SHOWN),
+    )
+    page.wait_for_timeout(200)
+    page.screenshot(path=IMAGES / "report.png", full_page=True)
+    page.close()
+    _small(IMAGES / "report.png")
 
 
 def _printed(browser: Any, address: str) -> None:
