@@ -34,7 +34,8 @@ def residual_mid(subject: Subject) -> Iterator[Finding]:
 
 
 def residual_post(subject: Subject) -> Iterator[Finding]:
-    """resid_post is the sum of resid_pre and everything that is added; in post-norm blocks, the norm of such a sum."""
+    """resid_post is the sum of resid_pre and everything that is added; in post-norm blocks, the norm of such a sum, and in
+    those that multiply their stream at the end a multiple."""
     for layer in subject.layers:
         kind = subject.network.structure.kinds[layer]
         post, pre = subject.value("resid_post", layer), subject.value("resid_pre", layer)
@@ -45,7 +46,8 @@ def residual_post(subject: Subject) -> Iterator[Finding]:
         elif kind == "post-norm":
             yield layer, _post_norm(subject, layer, post)
         else:
-            yield layer, _sum(subject, layer, pre, post)
+            number = subject.network.multiplier(layer[1]) if layer[0] is None else None
+            yield layer, _sum(subject, layer, pre, post if number is None else post / number)
 
 
 def _sum(subject: Subject, layer: Layer, pre: Tensor, post: Tensor) -> str | None:

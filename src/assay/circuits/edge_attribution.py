@@ -15,13 +15,15 @@ What is not seen to first order is missed: saturated softmax (`eap` at large att
 together, KL at the clean run. Each method measures itself on edges that are patched exactly (`check`).
 
 Cost: `eap` three forward passes and one backward pass of all examples; `inputs` `steps` of each; `activations` 2 · layers ·
-steps. And once for each example, edges · pos · d_model multiplications; the sample's exact patches. Sources: Syed et al.
-2023, arXiv:2310.10348; Hanna et al. 2024, arXiv:2403.17806; Marks et al. 2024, arXiv:2403.19647.
+steps. And once for each example, edges · pos · d_model multiplications; the sample's exact patches. In post-norm models
+(BERT) gradients go back through the norms between sender and receiver, as they stand where the gradient is taken: that, and
+the multiplications, at each step. Sources: Syed et al. 2023, arXiv:2310.10348; Hanna et al. 2024, arXiv:2403.17806; Marks et
+al. 2024, arXiv:2403.19647.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -46,8 +48,11 @@ from assay.core.registry import method
 from assay.data.pairs import Pairs
 from assay.engine.edges.many import ManyCircuits
 from assay.engine.edges.rewire import by_place
-from assay.engine.edges.slopes import Slopes, chunks
+from assay.engine.edges.slopes import Slopes
+from assay.engine.edges.writes import own_writes, replaced
 from assay.engine.model import Model
+from assay.engine.prepared import chunks
+from assay.engine.runner import Runner
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
 from assay.models.structure import Site
@@ -89,10 +94,10 @@ def eap(
         )
     graph = Graph.of(model, grouped=grouped)
     asked = _Asked.of(model, pairs, ablation=ablation, metric=chosen, graph=graph, check=check, seed=seed)
-    for slopes in asked.slopes():
-        own = slopes.own()
+    for runner in asked.runners():
+        slopes = Slopes(asked.made, runner, own_writes(asked.made, runner))
         slopes.add(1, {})
-        asked.record(slopes, slopes.scores(slopes.changes(own)))
+        asked.record(runner, slopes.scores())
     return asked.scores(QUANTITY, ())
 
 
@@ -121,42 +126,44 @@ def eap_ig(
     graph = Graph.of(model, grouped=grouped)
     asked = _Asked.of(model, pairs, ablation=ablation, metric=as_metric(metric), graph=graph, check=check, seed=seed)
     gap = _Gap()
-    for slopes in asked.slopes():
-        own = slopes.own()
-        changes = slopes.changes(own)
+    for runner in asked.runners():
+        own = own_writes(asked.made, runner)
         if path == "inputs":
-            site = slopes.made.wiring.written(parse_sender("embed"))
-            effect = _integrate(slopes, own, [site], steps)
-            found = slopes.scores(changes)
+            slopes = Slopes(asked.made, runner, own)
+            effect = _integrate(slopes, slopes.written(parse_sender("embed")), steps)
+            found = slopes.scores()
             gap.add("embed", effect, -found[:, 0][:, asked.readers(0)].sum(1))
         else:
-            found = torch.zeros(changes.shape[0], len(asked.graph.senders), len(asked.graph.receivers)).to(changes)
+            like = next(iter(own.values()))
+            found = like.new_zeros(like.shape[0], *asked.graph.allowed.shape)
             for numbers in by_place((parse_sender(s), n) for n, s in enumerate(asked.graph.senders)).values():
-                part = Slopes(_of_senders(slopes.made, numbers, asked.graph), slopes.runner)
-                site = part.made.wiring.written(part.senders[0])
-                effect = _integrate(part, own, [site], steps)
+                part = Slopes(_of_senders(asked.made, numbers, asked.graph), runner, own)
+                effect = _integrate(part, part.written(part.senders[0]), steps)
                 later = [asked.graph.receiver(name) for name in part.made.receivers]
-                mine = part.scores(changes[:, numbers]) * asked.allowed(changes)[numbers][:, later]
+                mine = part.scores() * asked.allowed(found)[numbers][:, later]
                 found[:, numbers[0] : numbers[-1] + 1, later] = mine
                 gap.add(part.made.senders[0], effect, -mine.sum((1, 2)))
-        asked.record(slopes, found)
+        asked.record(runner, found)
     return asked.scores(f"{QUANTITY}, on average over {steps} midpoints of the path of {path}", (gap.fact,))
 
 
-def _integrate(slopes: Slopes, own: Mapping[Site, Tensor], sites: list[Site], steps: int) -> Float[Tensor, " example"]:
+def _integrate(slopes: Slopes, sites: Sequence[Site], steps: int) -> Float[Tensor, " example"]:
     """Sum gradients at midpoints of the line from ablated to clean values at sites; gives m(clean) − m(ablated)."""
     examples = len(slopes.runner.rows)
+    begin = {site: replaced(slopes.made, slopes.runner, slopes.own, site) for site in sites}
     size = max(1, ROWS // examples)
     points = [(k + 0.5) / steps for k in range(steps)]
     for start in range(0, steps, size):
         some = torch.tensor(points[start : start + size])
-        values = {}
-        for site in sites:
-            end, begin = own[site], slopes.replaced(own, site)
-            alpha = some.to(end).reshape(-1, *[1] * end.ndim)
-            values[site] = (begin + alpha * (end - begin)).flatten(0, 1)
-        slopes.add(len(some), values)
-    return slopes.measure({}) - slopes.measure({site: slopes.replaced(own, site) for site in sites})
+        slopes.add(len(some), {site: _between(begin[site], slopes.own[site], some) for site in sites})
+    return slopes.measure({}) - slopes.measure(begin)
+
+
+def _between(begin: Tensor, end: Tensor, points: Float[Tensor, " point"]) -> Tensor:
+    """Points of a line, as rows of one batch: [point · example, …]."""
+    alpha = points.to(end).reshape(-1, *[1] * end.ndim)
+    found: Tensor = (begin + alpha * (end - begin)).flatten(0, 1)
+    return found
 
 
 def _of_senders(made: ManyCircuits, numbers: list[int], graph: Graph) -> ManyCircuits:
@@ -226,17 +233,16 @@ class _Asked:
         sample = Sample.of(graph, len(pairs), check, seed)
         return cls(graph, made, model, sample, facts, sign_of(chosen), np.zeros(graph.allowed.shape))
 
-    def slopes(self) -> Iterator[Slopes]:
-        """Accumulators for all examples, some at a time."""
+    def runners(self) -> Iterator[Runner]:
+        """All examples, some at a time."""
         for runner in self.made.runners():
-            for some in chunks(runner, EXAMPLES):
-                yield Slopes(self.made, some)
+            yield from chunks(runner, EXAMPLES)
 
-    def record(self, slopes: Slopes, found: Float[Tensor, "example sender receiver"]) -> None:
+    def record(self, runner: Runner, found: Float[Tensor, "example sender receiver"]) -> None:
         """Slopes of some examples: scores are what is lost when an edge is cut."""
         values = -self.sign * found.double().cpu().numpy()
         self.total += values.sum(0)
-        self.sample.record(slopes.runner.rows, values)
+        self.sample.record(runner.rows, values)
         self.done += len(values)
         report(self.done, len(self.made.prepared.prompts["clean"]))
 

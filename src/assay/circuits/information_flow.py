@@ -11,8 +11,9 @@ behaviour depends on.
             position, and into what each head brought from each position, which goes on from there. Every layer that
             mixes positions must have heads
 
-Norms are held at their scales; biases count for nothing. Cost: one forward pass of all examples; for edges layers² · heads ·
-tokens · d_model operations, for nodes layers · heads · tokens² · d_model. Source: Ferrando & Voita 2024, arXiv:2403.00824.
+Norms are held at their scales; biases count for nothing. A post-norm stream (BERT) is no sum, and is refused. Cost: one
+forward pass of all examples; for edges layers² · heads · tokens · d_model operations, for nodes layers · heads · tokens² ·
+d_model. Source: Ferrando & Voita 2024, arXiv:2403.00824.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from torch import Tensor
 from assay.circuits.contributions import SITES, Layer, overlap
 from assay.circuits.graph import ARROW, Graph
 from assay.circuits.layers import layers_of
+from assay.core.errors import SiteError
 from assay.core.protocols import Scores, head_name
 from assay.core.registry import method
 from assay.data.pairs import Pairs
@@ -47,6 +49,11 @@ def information_flow(
     model: Model, pairs: Pairs, *, level: Annotated[Literal["node", "edge"], "heads and MLPs, or edges between them"]
 ) -> Scores:
     """What streams are made of: the share of each sender in what is read, or the flow through each head and MLP."""
+    if "post-norm" in model.network.structure.kinds.values() or model.network.structure.rescaled:
+        raise SiteError(
+            "information flow shares out sums, and this model norms or multiplies its stream on its way: use eap or "
+            "edge_patching."
+        )
     graph = Graph.of(model) if level == "edge" else Graph(layers_of(model, "heads"))
     names: list[str] = []
     parts: list[tuple[list[int], np.ndarray]] = []
@@ -85,8 +92,9 @@ def _edges(layers: list[Layer], graph: Graph) -> tuple[list[str], np.ndarray]:
     senders: list[tuple[str, Tensor]] = [("embed", layers[0]["resid_pre"])]
     shares: dict[str, np.ndarray] = {}
     for layer, shape in zip(layers, graph.layers, strict=True):
-        own = list(layer.senders(whole=shape.whole))
-        shares[f"L{layer.number}.attn"] = _shares(senders, layer["resid_pre"])
+        own = list(layer.senders(whole=shape.whole)) if not shape.block else [layer.all()]
+        entering = _shares(senders, layer["resid_pre"])
+        shares |= {f"L{layer.number}.attn": entering, f"L{layer.number}.block": entering}
         before = senders if shape.parallel else [*senders, *(each for each in own if not each[0].endswith("mlp"))]
         if shape.mlp:
             stream = layer["resid_pre"] if shape.parallel or not layer.has("resid_mid") else layer["resid_mid"]

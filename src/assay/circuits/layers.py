@@ -2,7 +2,8 @@
 
 A layer has heads where its queries, keys, values and what its heads write are established, and attention reads nothing else
 (`engine/edges/wiring.py`). Where that is not so, all that mixes positions in it (latent attention, a recurrent mixer, both
-side by side) is one node, `L3.attn`. Cost: a few passes on the model's example inputs, once for each model.
+side by side) is one node, `L3.attn`. Where its parts are not known, the layer itself is one, `L3.block`. Cost: a few passes on
+the model's example inputs, once for each model.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from assay.engine.edges.wiring import Wiring, wiring
 from assay.engine.model import Model
 from assay.models.structure import Site
 
-Grouped = bool | Literal["whole"]
+Grouped = bool | Literal["whole", "block"]
 GROUPED = (
     "key/value heads shared by query heads as one receiver each (true), or one for each query head, as MIB counts (false); "
-    "or all heads of a layer as one node (whole)"
+    "or all heads of a layer as one node (whole), or each layer as one node (block)"
 )
-Attention = Literal["auto", "heads", "whole"]
+Attention = Literal["auto", "heads", "whole", "block"]
 
 
 @dataclass(frozen=True)
 class Layer:
     """What one layer holds: query heads, key/value heads, whether it has an MLP, whether both read the same stream.
 
-    `whole`: what mixes positions in it is one node, and it has no heads.
+    `whole`: what mixes positions in it is one node, and it has no heads. `block`: it is one node itself, and has no parts.
     """
 
     heads: int
@@ -37,39 +38,40 @@ class Layer:
     mlp: bool = True
     parallel: bool = False
     whole: bool = False
+    block: bool = False
 
     @property
     def mixing(self) -> int:
         """How many nodes mix positions: its heads, or one."""
-        return self.heads + self.whole
+        return self.heads + self.whole + self.block
 
 
 def layers_of(model: Model, attention: Attention) -> tuple[Layer, ...]:
-    """The layers of a decoder: with heads where they are known (auto), or with heads or none at all.
+    """The layers of a decoder: with heads where they are known (auto), or with heads, mixers or no parts at all.
 
     Raises:
         SiteError: the residual stream of some layer is no sum of what is known, or it has not what `attention` asks for.
     """
     depth = _depth(model)
-    for layer in range(depth):
-        kind = model.network.structure.kinds[None, layer]
-        if kind not in ("sequential", "parallel", "single"):
-            raise SiteError(
-                f"Layer {layer} is a {kind} block: what later layers read is no sum of what its parts write, so it has "
-                "no edges."
-            )
     wires = wiring(model.network)
     return tuple(_layer(model, wires, layer, attention) for layer in range(depth))
 
 
 def why_whole(model: Model) -> dict[int, str]:
-    """Of the layers whose attention or mixer is one node in `Graph.of(model)`, why they have no heads."""
+    """Of the layers that are one node in `Graph.of(model)`, or whose attention or mixer is, why they have no parts or heads."""
     found = layers_of(model, "auto")
     wires = wiring(model.network)
-    return {i: _why_no_heads(model, wires, i) or "" for i, layer in enumerate(found) if layer.whole}
+    heads = {i: _why_no_heads(model, wires, i) or "" for i, layer in enumerate(found) if layer.whole}
+    return heads | {i: wires.blocked[i] for i, layer in enumerate(found) if layer.block}
 
 
 def _layer(model: Model, wires: Wiring, i: int, attention: Attention) -> Layer:
+    if attention == "block":
+        wires.block(i)  # says why it can't be one
+    if attention == "block" or (i in wires.blocked and attention != "heads"):
+        return Layer(0, 0, mlp=False, block=True)
+    if i in wires.odd:
+        raise SiteError(f"Layer {i} has no parts to name ({wires.odd[i]}), and can't be one node: {wires.blocks[i]}.")
     has_mlp, parallel = _site(model, "mlp_out", i) is not None, wires.parallel[i]
     if not any(_site(model, name, i) for name in ("attn_out", "ssm_out", "cross_attn_out")):
         return Layer(0, 0, has_mlp, parallel)
@@ -114,7 +116,7 @@ def _site(model: Model, name: str, i: int) -> Site | None:
 def _depth(model: Model) -> int:
     structure = model.network.structure
     depth = structure.depth
-    if set(depth) != {None}:
+    if None not in depth or depth.keys() & {"enc", "dec"}:  # an image tower comes before the first layer
         why = structure.failure or f"this model has {len(depth)}"
         raise SiteError(f"A graph of components needs one stack of layers: {why}.")
     return depth[None]

@@ -192,7 +192,9 @@ def _config(graph: Graph, d_model: int) -> dict[str, Any]:
         )
     if graph.blocks:
         layer = graph.blocks[0]
-        raise DataError(f"MIB's format knows heads and MLPs, and layer {layer} is one node here: save the circuit itself.")
+        raise DataError(
+            f"MIB's format knows heads and MLPs, and layer {layer} is one node here: save the circuit itself."
+        )
     kinds = {(layer.heads, layer.mlp, layer.parallel) for layer in graph.layers}
     if len(kinds) != 1 or not next(iter(kinds))[1]:
         raise DataError("MIB's format knows models whose layers are all alike, with heads and an MLP each.")

@@ -5,7 +5,7 @@ For derivatives, which make one run in several ways: from a tangent, or from man
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,3 +117,10 @@ def picked(runner: Runner, at: Sequence[int]) -> Runner:
 def per_example(values: Tensor) -> Tensor:
     """A metric's numbers summed over all but examples."""
     return values.reshape(values.shape[0], -1).sum(1)
+
+
+def chunks(runner: Runner, size: int) -> Iterator[Runner]:
+    """A runner's examples, so many at a time."""
+    every: Sequence[int] = range(len(runner.rows))
+    for start in range(0, len(every), size):
+        yield picked(runner, every[start : start + size])

@@ -25,7 +25,7 @@ from assay.models.ports import floating_outputs
 from assay.models.residual import explain_block
 from assay.models.sharded import PARTED, why_parted
 from assay.models.stacks import Stack, find_stacks
-from assay.models.taps import Passing, Tap
+from assay.models.taps import Direct, Passing, Tap
 from assay.models.trace import Trace, trace
 from assay.models.views import Frame
 
@@ -79,12 +79,16 @@ class Structure:
     sinks: Mapping[tuple[str | None, int], int]
     implementation: str
     native_shapes: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict, repr=False)
+    stream_norms: Mapping[tuple[str | None, int], tuple[tuple[Direct, Direct], ...]] = field(default_factory=dict, repr=False)
+    """In post-norm blocks, the norms that hand on the stream: where each reads the sum, and what it gives."""
     chains: tuple[Chain, ...] = field(default=(), repr=False)
     """The stacks as chains of blocks, for schedules that enter them in the middle."""
     interface: frozenset[str] = frozenset()
     """Modules that compute attention once a call, and by the function that is registered with transformers."""
     failure: str | None = None
     """Why the model could not be traced."""
+    rescaled: Mapping[tuple[str | None, int], str] = field(default_factory=dict)
+    """The layers that multiply their whole stream at the end: by which of the model's weights."""
 
     @property
     def main_chain(self) -> Chain | None:
@@ -128,8 +132,9 @@ def find_structure(native: nn.Module, inputs: Mapping[str, Any]) -> Structure:
     chains = tuple(chain_of(stack) for stack in stacks)
     shapes = _native_shapes(traced)
     return Structure(
-        found.sites, found.reasons, found.kinds, found.sinks, implementation, shapes, chains, _interface(traced)
-    )
+        found.sites, found.reasons, found.kinds, found.sinks, implementation, shapes, found.norms, chains, _interface(traced),
+        rescaled=found.rescaled,
+    )  # fmt: skip
 
 
 def untraced(failure: str) -> Structure:
@@ -184,6 +189,8 @@ class _Map:
         self.reasons: dict[SiteName, str] = {}
         self.kinds: dict[tuple[str | None, int], str] = {}
         self.sinks: dict[tuple[str | None, int], int] = {}
+        self.norms: dict[tuple[str | None, int], tuple[tuple[Direct, Direct], ...]] = {}
+        self.rescaled: dict[tuple[str | None, int], str] = {}
 
     def add_stack(self, stack: Stack) -> None:
         """Embeddings, blocks and final norm of one stack."""
@@ -192,9 +199,13 @@ class _Map:
         self.add(("embed", "pos_embed"), outside, *embedding_sites(self.native, stack, self.traced), frame)
         explanation = None
         for layer, block in enumerate(stack.blocks):
-            explanation = explain_block(block, explanation)
+            explanation = explain_block(block, explanation, _numbers(self.native, block.event.path))
             found = block_sites(self.native, block, explanation, self.traced, experts)
             self.kinds[stack.name, layer], self.sinks[stack.name, layer] = found.kind, found.sinks
+            norms = explanation.norms if explanation is not None else ()
+            self.norms[stack.name, layer] = tuple((Direct(n.source, n.view), Direct(n.port, n.view)) for n in norms)
+            if explanation is not None and explanation.rescaled is not None:
+                self.rescaled[stack.name, layer] = explanation.rescaled
             inside = partial(SiteName, layer=layer, stack=stack.name)
             self.add(LAYER_SITES, inside, found.taps, found.reasons, block.frame, found.read_only)
         self.add(("final_norm_scale", "final_norm"), outside, *final_sites(self.native, stack, self.traced), frame)
@@ -227,6 +238,14 @@ class _Map:
         for name in [name for name, site in self.sites.items() if not frozenset(axes).isdisjoint(site.axes)]:
             del self.sites[name]
             self.reasons[name] = why
+
+
+def _numbers(native: nn.Module, path: str) -> dict[str, float]:
+    """Single numbers that a module itself keeps among its weights."""
+    module = native.get_submodule(path)
+    own = {**module._parameters, **module._buffers}
+    single = {name: one for name, one in own.items() if one is not None and one.numel() == 1 and not one.is_meta}
+    return {f"{path}.{name}": float(one) for name, one in single.items()}
 
 
 def _n_experts(native: nn.Module) -> int | None:

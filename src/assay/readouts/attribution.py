@@ -80,6 +80,8 @@ def _parts(model: Model, run: RunResult) -> dict[str, Float[Tensor, "batch d_mod
             parts |= _attention(run, layer)
         if f"L{layer}.mlp_out" in run.captured:
             parts[f"L{layer}.mlp"] = run[f"L{layer}.mlp_out"][:, 0]
+        if (number := model.network.multiplier(layer)) is not None:  # of all that was written so far
+            parts = {name: each * number.to(each) for name, each in parts.items()}
     return parts
 
 

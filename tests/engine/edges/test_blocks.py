@@ -170,5 +170,5 @@ def test_a_layer_that_reads_another_layers_input_is_none() -> None:
     native.register_forward_pre_hook(lambda *_: heard.clear())
     model = load(native)
     assert find_blocks(model.network, 2)[1] == "it reads something else than the stream that enters it"
-    with pytest.raises(SiteError, match=r"Layer 1 has no known parts .* reads something else than the stream"):
+    with pytest.raises(SiteError, match=r"Layer 1 has no parts to name .* reads something else than the stream"):
         Graph.of(model)

@@ -15,6 +15,7 @@ from assay.circuits.graph import Graph
 from assay.core.errors import SiteError
 from assay.engine.edges.many import ManyCircuits
 from assay.engine.edges.slopes import Slopes
+from assay.engine.edges.writes import own_writes
 from assay.engine.model import Model, load
 from assay.engine.reads import Reads
 from assay.experiments import edit, metric
@@ -151,10 +152,10 @@ def test_many_circuits_unembed_what_their_metrics_read() -> None:
         if whole:
             many.__dict__["reads"] = Reads()
         found = many.measure(kept.float())["logit_diff"]
-        slopes = Slopes(many, next(many.runners()))
-        own = slopes.own()
+        runner = next(many.runners())
+        slopes = Slopes(many, runner, own_writes(many, runner))
         slopes.add(1, {})
-        return many, found, slopes.scores(slopes.changes(own))
+        return many, found, slopes.scores()
 
     (one, some, here_), (other, every, there_) = made(False), made(True)
     np.testing.assert_allclose(some, every, atol=EXACT * np.abs(every).max())

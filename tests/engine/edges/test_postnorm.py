@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from assay.circuits.graph import Graph
 from assay.circuits.layers import why_whole
-from assay.core.edge_names import Receiver, Sender
+from assay.core.edge_names import Receiver, Sender, parse_receiver, parse_sender
+from assay.engine.edges.rewire import Rewire, cuts
 from assay.engine.edges.wiring import wiring
 from assay.engine.model import Model, load
+from assay.engine.passes import forward
 from assay.experiments import edit
 
 EXACT = 1e-10
@@ -103,6 +105,18 @@ def test_a_part_goes_through_the_norms_between() -> None:
 def test_models_that_only_add_have_no_such_norms() -> None:
     for name in ("gpt2", "gemma2", "olmo2"):
         assert wiring(load(zoo.build(name)[0]).network).norms == ()
+
+
+def test_the_same_cuts_serve_a_second_pass() -> None:
+    """What later norms read in the first pass is not taken for the way to earlier receivers in the second."""
+    model, _ = built("bert")
+    graph, (here, there) = Graph.of(model), prompts(model)
+    wires, mask = wiring(model.network), mixed(graph, 0.5)
+    parts = [parse_sender(name) for name in graph.senders], [parse_receiver(name) for name in graph.receivers]
+    other = forward(model.network, {"input_ids": there}, keep=dict.fromkeys(map(wires.written, parts[0])), once=True)
+    made = Rewire(wires, cuts(wires, *parts, torch.tensor(mask)[None]), other.sites.__getitem__)
+    first, second = (forward(model.network, {"input_ids": here}, made.changes()).output for _ in range(2))
+    assert first is not None and second is not None and torch.equal(first, second)
 
 
 class Drifting(nn.LayerNorm):

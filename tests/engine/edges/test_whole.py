@@ -183,7 +183,7 @@ def test_a_norm_that_the_mlp_reads_too_is_no_mixers_own(
 ) -> None:
     """Attention and MLP side by side, with one norm or one each, as if attention's own input were not known."""
     model, _ = built(name)
-    monkeypatch.setattr("assay.engine.edges.mixers._entry", lambda network, layer: None)
+    monkeypatch.setattr("assay.engine.edges.mixers._entries", lambda network, layer: ())
     found = find_mixers(model.network, model.n_layers)
     assert all(isinstance(mixer, Mixer) != shared for mixer in found.values())
     assert not shared or found[0] == "the norm that it reads the stream through is the MLP's too"

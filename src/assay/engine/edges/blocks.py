@@ -23,8 +23,8 @@ from assay.core.edge_names import Sender
 from assay.core.sites import SiteName
 from assay.engine.edges.reading import Port, Reading, same
 from assay.engine.edges.stream_scales import stream_scales
-from assay.engine.edges.twice import Twice
-from assay.engine.passes import on_device
+from assay.engine.edges.twice import Twice, other_tokens
+from assay.engine.passes import forward, on_device
 from assay.models.network import Network
 from assay.models.ports import Port as ModulePort
 from assay.models.structure import Site
@@ -68,6 +68,8 @@ def find_blocks(network: Network, depth: int) -> dict[int, Block | str]:
     seen = Twice.of(network, [site for block in plain.values() for site in _ends(block)])
     if not seen.there:
         return found | dict.fromkeys(plain, "there are no example tokens to try it on")
+    if depth - 1 in plain and not _all_that_is_read(seen, plain[depth - 1].leaves):
+        return found | dict.fromkeys(plain, "logits are made of more than the stream that leaves the last layer")
     wrong = _unfit(seen, plain)
     if wrong and len(plain) == depth:
         more = _with_given(seen, plain, wrong)
@@ -76,6 +78,16 @@ def find_blocks(network: Network, depth: int) -> dict[int, Block | str]:
         wrong = _unfit(again, more)
         plain = more
     return found | plain | wrong
+
+
+def _all_that_is_read(seen: Twice, last: Site) -> bool:
+    """Whether the output is the other run's when the last stream is."""
+    other = other_tokens(seen.network, seen.inputs)
+    if other is None:
+        return False
+    wanted = forward(seen.network, other).output
+    found = forward(seen.network, seen.inputs, [(last, lambda _: seen.there[last])]).output
+    return wanted is not None and found is not None and same(found, wanted)
 
 
 def _ends(block: Block) -> tuple[Site, Site, Site]:
@@ -188,12 +200,13 @@ def odd_sums(network: Network, depth: int, values: Mapping[Site, Tensor]) -> dic
         kind = structure.kinds[None, layer]
         pre, *parts, post = (structure.sites.get(SiteName(name, layer)) for name in STREAM)
         if kind == "unknown" or pre is None or post is None:
-            found[layer] = "the parts that add up to its change of the stream are not known"
+            found[layer] = "what its modules return does not add up to its change of the stream"
         elif kind != "post-norm":
             known = [values[site] for site in (pre, *parts) if site is not None]
             total = sum(known[1:], known[0])
             for scale in stream_scales(network, layer):
                 total = total * scale.factor(network, total)
-            if not same(total, values[post]):
+            rough = min((total, values[post], *known), key=lambda each: torch.finfo(each.dtype).bits).dtype
+            if not same(total.to(rough), values[post].to(rough)):
                 found[layer] = "something else than its known parts adds to the stream"
     return found

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.core.edge_names import parse_receiver, parse_sender
+from assay.core.edge_names import Receiver, Sender, parse_receiver, parse_sender
 from assay.core.progress import report
 from assay.core.provenance import Cost
 from assay.engine.costs import Costs
@@ -65,7 +65,9 @@ class ManyCircuits:
             InputError: prompts that do not line up with those of the source.
         """
         wires = wiring(network)
-        refuse_untrue(wires, [*map(parse_sender, senders), *map(parse_receiver, receivers)])
+        parts: list[Sender | Receiver] = [*map(parse_sender, senders), *map(parse_receiver, receivers)]
+        refuse_untrue(wires, parts)
+        wires = wires.among(parts)
         nothing = torch.zeros(len(senders), len(receivers))
         probe = Edges(
             site=STREAM,
@@ -146,7 +148,8 @@ class ManyCircuits:
         read = self.reads.most("main", runner.scope_of)
         site = network.site("L0.resid_pre")
         width, most = site.sizes["d_model"], max(self._at_once.values())
-        numbers = tokens * width * (len(self.senders) + 6 * most) + 4 * read * self.reads.share(network) * (
+        copies = 10 if self.wiring.norms else 6
+        numbers = tokens * width * (len(self.senders) + copies * most) + 4 * read * self.reads.share(network) * (
             network.vocabulary or 0
         )
         size = torch.finfo(self._dtype).bits // 8

@@ -8,7 +8,7 @@ passes on the example inputs for each place that is tried, once for each model t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from assay.core.sites import SiteName
@@ -46,9 +46,9 @@ def find_mixers(network: Network, depth: int) -> dict[int, Mixer | str]:
         return found
     sites = network.structure.sites
     streams = {layer: network.site(f"L{layer}.resid_pre") for layer in added}
-    entries = {layer: _entry(network, layer) for layer in added}
+    entries = {layer: list(_entries(network, layer)) for layer in added}
     mlps = {layer: sites[name] for layer in added if (name := SiteName("mlp_out", layer)) in sites}
-    known = [*streams.values(), *added.values(), *mlps.values(), *(site for site in entries.values() if site)]
+    known = [*streams.values(), *added.values(), *mlps.values(), *(site for some in entries.values() for site in some)]
     norms = NormReaders.of(network, known)
     places = {layer: list(norms.ports(streams[layer], entries[layer])) for layer in added}
     found |= dict.fromkeys(added, "what it reads is not the stream through a norm")
@@ -76,11 +76,19 @@ def _added(network: Network, layer: int) -> Site | str:
     return Site(SiteName(" + ".join(OUTPUTS), layer), middle.axes, middle.sizes, True, both)
 
 
-def _entry(network: Network, layer: int) -> Site | None:
-    """The site that is known to be read by the only mixer of a layer."""
-    outs = mixer_outputs(network, layer)
-    name = "attn_in" if outs[0].name.name == "attn_out" else "ssm_in"
-    return network.structure.sites.get(SiteName(name, layer)) if len(outs) == 1 else None
+def _entries(network: Network, layer: int) -> Iterator[Site]:
+    """The sites that are known to be read by the only mixer of a layer, the widest first."""
+    outs, sites = mixer_outputs(network, layer), network.structure.sites
+    if len(outs) > 1:
+        return
+    entry = sites.get(SiteName("attn_in" if outs[0].name.name == "attn_out" else "ssm_in", layer))
+    if entry is not None:
+        yield entry
+    query = sites.get(SiteName("q", layer))
+    if query is not None and network.structure.kinds[None, layer] == "post-norm":
+        inner = query.tap.port.module.rpartition(".")[0]  # the widest may hold the sum of its input and its output
+        if inner and not (entry is not None and entry.tap.port.module == inner):
+            yield network.site(f"native:{inner}:in")
 
 
 def _unfit(
@@ -104,5 +112,11 @@ def _unfit(
     passed = seen.under(values, mlps.values())
     for layer in mixers.keys() & mlps.keys():
         if mlps[layer] not in passed or not same(passed[mlps[layer]], here[mlps[layer]]):
-            wrong.setdefault(layer, "the norm that it reads the stream through is the MLP's too")
+            summed = seen.network.structure.kinds[None, layer] == "post-norm"
+            wrong.setdefault(
+                layer,
+                "its input is also what its output is added to"
+                if summed
+                else "the norm that it reads the stream through is the MLP's too",
+            )
     return wrong

@@ -45,7 +45,7 @@ class NormReaders:
         every = [end for _, source, out in found for end in (source, out)]
         return cls(Twice.of(network, [*sites, *every]), tuple(found))
 
-    def ports(self, stream: Site, entry: Site | None) -> Iterator[Port]:
+    def ports(self, stream: Site, entries: Iterable[Site]) -> Iterator[Port]:
         """Where the input of what reads a stream may be put: at a site that holds it, or as a norm hands it on."""
         values = self.seen.here
         reading = [
@@ -54,8 +54,29 @@ class NormReaders:
             if same(values[stream].to(values[source].dtype), values[source])  # the stream may be kept in a finer dtype
             and values[out].shape == values[stream].shape
         ]
-        if entry is not None:
+        for entry in entries:
             if same(values[stream], values[entry]):
                 yield Port(entry, Reading(stream, None))
             yield from (Port(entry, read) for read, out in reading if same(values[out], values[entry]))
         yield from (Port(out, read) for read, out in reading)
+
+
+def mlps_through_norms(network: Network, ports: dict[tuple[int, str | None], Port | str], depth: int) -> None:
+    """MLPs whose input is no one tensor: what the norm hands on that alone reads the stream after attention."""
+    structure = network.structure
+    streams: dict[int, Site] = {}
+    for layer in range(depth):
+        alone = "resid_pre" if structure.kinds[None, layer] == "single" else "resid_mid"
+        stream = structure.sites.get(SiteName(alone, layer))
+        wanted = isinstance(ports[layer, None], str) and SiteName("mlp_out", layer) in structure.sites
+        if wanted and stream is not None and structure.kinds[None, layer] != "post-norm":
+            streams[layer] = stream
+    if not streams:
+        return
+    norms = NormReaders.of(network, [*streams.values(), *(network.site(f"L{layer}.mlp_out") for layer in streams)])
+    found = {layer: next(norms.ports(stream, ()), None) for layer, stream in streams.items()}
+    outs = {network.site(f"L{layer}.mlp_out"): [port.site] for layer, port in found.items() if port is not None}
+    wrong = norms.seen.undecided(outs)
+    for layer, port in found.items():
+        if port is not None and network.site(f"L{layer}.mlp_out") not in wrong:
+            ports[layer, None] = port

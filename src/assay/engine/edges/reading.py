@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +55,13 @@ class Reading:
         """The stream through the norm."""
         return x if self.scale is None else self.scale.through(network, x)
 
+    def pulled(self, network: Network, gradient: Tensor, stream: Tensor) -> Tensor:
+        """Gradients at what is read as those at `stream`, which spreads to their shape [example, receiver, pos, d_model]."""
+        norm = self.scale
+        if norm is None:
+            return gradient
+        return pulled_back(lambda x: norm.through(network, x.flatten(0, 1)).reshape(x.shape), gradient, stream)
+
 
 @dataclass(frozen=True)
 class Port:
@@ -62,6 +70,14 @@ class Port:
     site: Site
     reading: Reading
     projection: Projection | None = None
+
+
+def pulled_back(function: Callable[[Tensor], Tensor], gradient: Tensor, at: Tensor) -> Tensor:
+    """A gradient at what a function gives as one at its input `at`, which spreads to the gradient's shape."""
+    with torch.enable_grad():
+        x = at.detach().expand_as(gradient).clone().requires_grad_()
+        (found,) = torch.autograd.grad(function(x), x, gradient)
+    return found
 
 
 def same(left: Tensor, right: Tensor) -> bool:

@@ -7,10 +7,13 @@ A receiver reads the stream with the ablated values of its cut senders in place 
 through the native norm and, in attention, its head's part of the native projection; the stream itself stays. Current
 values are those of this very pass, so that what is cut upstream is felt downstream. Each row of the batch may have a mask
 of its own. Where a norm comes after attention, the term of a layer's heads is what that norm makes of them together:
-norm(out + Σ …) − norm(out). With a mask of numbers between 0 and 1 the result is differentiable in it.
+norm(out + Σ …) − norm(out). Where the stream is normed after each sum, what a receiver reads more goes through the norms
+on its way (`stream_norms.py`). A whole layer that is one part gets its own input and hands on the unchanged stream with what
+it adds (`blocks.py`): what was put in is taken out again behind it. With a mask of numbers between 0 and 1 the result is
+differentiable in it.
 
-Memory: for each row, (senders + 4 · a layer's receivers) · pos · d_model numbers. Cost beside the pass itself: edges · pos ·
-d_model multiplications for each row, and a norm and a head's projection for each receiver.
+Memory: for each row, (senders + 4 · a layer's receivers) · pos · d_model numbers. Cost beside the pass itself: a norm and a
+head's projection for each receiver, and that of `beside.py`.
 """
 
 from __future__ import annotations
@@ -22,10 +25,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.core.edge_names import MIXER, SLOTS, Receiver, Sender, comes_before
+from assay.core.edge_names import BLOCK, MIXER, SLOTS, Receiver, Sender, comes_before
+from assay.engine.edges.beside import Beside, Normed, Written
 from assay.engine.edges.expanded import group_size, widened
 from assay.engine.edges.heads_out import HeadsOut
 from assay.engine.edges.reading import Port
+from assay.engine.edges.stream_scales import StreamStep
 from assay.engine.edges.wiring import Wiring
 from assay.engine.hooks import Change
 from assay.models.structure import Site
@@ -71,25 +76,18 @@ def cuts(wiring: Wiring, senders: Sequence[Sender], receivers: Sequence[Receiver
 
 
 @dataclass
-class _Written:
-    """What some senders of a layer write differently: their numbers, and the change [batch, sender, pos, d_model]."""
-
-    numbers: list[int]
-    change: Tensor
-    heads: HeadsOut | None = None
-    out: Tensor | None = None
-    """What the output projection returns, where a norm comes after it."""
-
-
-@dataclass
 class Rewire:
     """The changes that cut edges in one pass. `ablated` gives the value at a site that cut senders are replaced by."""
 
     wiring: Wiring
     cuts: Cuts
     ablated: Callable[[Site], Tensor]
-    _written: dict[Place, _Written] = field(default_factory=dict)
+    _written: dict[Place, Written | Normed] = field(default_factory=dict)
+    """In forward order."""
     _new: dict[Place, Tensor] = field(default_factory=dict)
+    _sums: dict[StreamStep, Tensor] = field(default_factory=dict)
+    _put_in: dict[int, Tensor] = field(default_factory=dict)
+    """What whole layers read beside the stream."""
 
     def __post_init__(self) -> None:
         live = self.cuts.live()
@@ -103,8 +101,10 @@ class Rewire:
         network, found = self.wiring.network, list[tuple[Site, Change]]()
         if (None, "write") in self.senders:
             found.append((network.site("L0.resid_pre"), self._part(None, "write")))
+        norms = self.wiring.norms if self.senders else ()
         for layer in range(self.wiring.depth):
-            slots = [slot for slot in (*SLOTS, MIXER, None) if (layer, slot) in self.receivers]
+            found += [each for norm in norms if norm.part.layer == layer for each in self._between(norm)]
+            slots = [slot for slot in (*SLOTS, MIXER, BLOCK, None) if (layer, slot) in self.receivers]
             ports = {slot: self.wiring.port(Receiver(layer, None, slot)) for slot in slots}
             if (layer, MIXER) in self.senders:  # before the stream that already has what it adds is read
                 found.append((self.wiring.mixer(layer).added, self._part(layer, MIXER)))
@@ -116,6 +116,10 @@ class Rewire:
                 found.append((heads.z, self._heads(layer, heads)))
             if (layer, "mlp") in self.senders:
                 found.append((network.site(f"L{layer}.mlp_out"), self._part(layer, "mlp")))
+            if (layer, BLOCK) in self.senders:  # before what was put in is taken out
+                found.append((self.wiring.block(layer).added, self._part(layer, BLOCK)))
+            if (layer, BLOCK) in self.receivers:
+                found += [*self._given(layer), (self.wiring.block(layer).leaves, self._taken_out(layer))]
         if (None, None) in self.receivers:
             found.append((self.wiring.last, self._last))
         return found
@@ -129,13 +133,13 @@ class Rewire:
             if heads.norm is None:
                 self._write((layer, "heads"), shares * heads.factor)
             else:
-                self._written[layer, "heads"] = _Written(numbers, shares, heads, heads.whole(network, z))
+                self._written[layer, "heads"] = Written(numbers, shares, heads, heads.whole(network, z))
             return z
 
         return read
 
     def _part(self, layer: int | None, place: str) -> Change:
-        """Embedding, mixer or MLP: what is written passes as it is."""
+        """Embedding, mixer, MLP or whole layer: what is written passes as it is."""
         number = self.senders[layer, place][0]
         site = self.wiring.written(self.cuts.senders[number])
 
@@ -145,8 +149,21 @@ class Rewire:
 
         return read
 
+    def _between(self, norm: StreamStep) -> list[tuple[Site, Change]]:
+        """What a norm in the stream's way reads and gives is kept."""
+
+        def before(value: Tensor) -> Tensor:
+            self._sums[norm] = value
+            return value
+
+        def after(value: Tensor) -> Tensor:
+            self._written[norm.part.layer, norm.module] = Normed(norm, self._sums.pop(norm), value)
+            return value
+
+        return [(norm.before, before), (norm.after, after)]
+
     def _write(self, place: Place, change: Tensor) -> None:
-        self._written[place] = _Written(self.senders[place], change)
+        self._written[place] = Written(self.senders[place], change)
 
     def _reader(self, layer: int, stream: Site, ports: Mapping[str | None, Port]) -> Change:
         mine = {slot: port for slot, port in ports.items() if port.reading.stream == stream}
@@ -166,12 +183,35 @@ class Rewire:
         def put(value: Tensor) -> Tensor:
             new, touched = self._new.pop((layer, slot)), self._touched((layer, slot))
             if slot not in SLOTS:
-                return torch.where(touched[:, :, None], new[:, 0].to(value.dtype), value)
+                changed = torch.where(touched[:, :, None], new[:, 0].to(value.dtype), value)
+                if slot == BLOCK:
+                    self._put_in[layer] = changed - value
+                return changed
             heads = self._heads_at((layer, slot)).to(value.device)
             if self._own_keys(layer, slot):
                 value = widened(value, group_size(self.wiring.network, layer))
             old = value.index_select(2, heads)
             return value.index_copy(2, heads, torch.where(touched[:, None, :, None], new.to(value.dtype), old))
+
+        return put
+
+    def _taken_out(self, layer: int) -> Change:
+        return lambda value: value - self._put_in.pop(layer).to(value)
+
+    def _given(self, layer: int) -> list[tuple[Site, Change]]:
+        """What a whole layer reads beside its stream, of senders that are cut from it."""
+        (reads,) = self.receivers[layer, BLOCK]
+        found = []
+        for given in self.wiring.block(layer).given:
+            writes = self.senders.get((given.sender.layer, _writes(given.sender)))
+            if writes is not None:
+                found.append((given.site, self._mixed(given.site, self.cuts.share[:, writes[0], reads])))
+        return found
+
+    def _mixed(self, site: Site, share: Float[Tensor, " row"]) -> Change:
+        def put(value: Tensor) -> Tensor:
+            mine = share.to(value).reshape(-1, *[1] * (value.ndim - 1))
+            return value + mine * (self.ablated(site).to(value) - value)
 
         return put
 
@@ -181,26 +221,9 @@ class Rewire:
     def _delta(self, place: Place, value: Tensor) -> Float[Tensor, "batch receiver pos d_model"]:
         """What the receivers at a place read beside the stream."""
         numbers = self.receivers[place]
-        total = value.new_zeros(value.shape[0], len(numbers), *value.shape[1:])
-        reads = self.cuts.receivers[numbers[0]]
-        parallel = reads.layer is not None and self.wiring.parallel[reads.layer]
-        for written in self._written.values():
-            if not comes_before(self.cuts.senders[written.numbers[0]], reads, parallel=parallel):
-                continue
-            share = self.cuts.share[:, written.numbers][:, :, numbers].to(value)
-            if self.cuts.learned or bool(share.any()):
-                total = total + self._mixed(share, written)
-        return total
-
-    def _mixed(self, share: Tensor, written: _Written) -> Tensor:
-        """The change that each receiver sees of some senders of one layer."""
-        flat = share.transpose(1, 2) @ written.change.flatten(2).to(share)  # the stream may be kept in a finer dtype
-        mixed: Tensor = flat.unflatten(2, written.change.shape[2:])
-        if written.heads is None or written.out is None:
-            return mixed
-        network = self.wiring.network
-        changed = written.heads.added(network, (written.out[:, None] + mixed).flatten(0, 1)).reshape(mixed.shape)
-        return changed - written.heads.added(network, written.out)[:, None]
+        reads, share = self.cuts.receivers[numbers[0]], self.cuts.share[:, :, numbers]
+        so_far = Beside(self.wiring, self.cuts.senders, tuple(self._written.values()), self.cuts.learned)
+        return so_far.read(reads, value, share)
 
     def _touched(self, place: Place) -> Tensor:
         """Of the receivers at a place, those of which an edge is cut: [row, receiver]."""
@@ -229,7 +252,7 @@ class Rewire:
 
 
 def by_place(parts: Iterable[tuple[Sender | Receiver, int]]) -> dict[Place, list[int]]:
-    """The numbers of parts by their place: a layer and a slot, or "heads", "mlp", "attn", "write"."""
+    """The numbers of parts by their place: a layer and a slot, or "heads", "mlp", "attn", "block", "write"."""
     found: dict[Place, list[int]] = {}
     for part, number in parts:
         if isinstance(part, Receiver):
@@ -243,4 +266,6 @@ def by_place(parts: Iterable[tuple[Sender | Receiver, int]]) -> dict[Place, list
 def _writes(sender: Sender) -> str:
     if sender.layer is None:
         return "write"
+    if sender.block:
+        return BLOCK
     return MIXER if sender.mixer else "mlp" if sender.head is None else "heads"

@@ -1,10 +1,12 @@
 """Single edges cut, one at a time, exactly: what an edge costs is the layers after it.
 
 With one edge cut, all that its receiver reads is known from the unchanged passes: the stream, plus what the sender's
-replacement changes. So the receiver's new query, key, value or input is computed from those, and a pass goes on from its
-layer. Many edges and examples are rows of one pass that joins rows in at each layer (`schedule/flow.py`).
+replacement changes, carried through the norms in the stream's own way where there are any. So the receiver's new query,
+key, value or input is computed from those, and a pass goes on from its layer. Many edges and examples are rows of one pass
+that joins rows in at each layer (`schedule/flow.py`).
 
-Cost: one unchanged pass, one of the source, and for each edge and example the layers from its receiver's on.
+Cost: one unchanged pass, one of the source, and for each edge and example the layers from its receiver's on; in post-norm
+blocks also the norms between the two.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from assay.core.edge_names import Receiver, parse_receiver, parse_sender
+from assay.core.edge_names import BLOCK, Receiver, parse_receiver, parse_sender
 from assay.core.progress import report
 from assay.engine.edges.expanded import group_size, parting, widened
 from assay.engine.edges.many import ManyCircuits
-from assay.engine.edges.slopes import Slopes
+from assay.engine.edges.writes import changes
 from assay.engine.hooks import Action, Change, why_tapped
 from assay.engine.passes import Kept
 from assay.engine.prepared import per_example, picked
@@ -45,6 +47,8 @@ def why_whole(made: ManyCircuits) -> str | None:
     chain = network.structure.main_chain
     if (why := why_tapped(network)) is not None:
         return why
+    if any(parse_receiver(name).slot == BLOCK for name in made.receivers):
+        return "whole layers are nodes, and a pass that goes on from one would go past it"
     if chain is None or chain.broken:
         return "this model has no stack of blocks that hand on a residual stream" if chain is None else chain.broken
     return proven(network, False).refused
@@ -109,12 +113,13 @@ class _Group:
         written = [made.wiring.written(parse_sender(name)) for name in made.senders]
         streams = [network.site(f"L{layer}.resid_pre") for layer in range(made.wiring.depth)]
         streams += [s for s in network.structure.sites.values() if s.name.name == "resid_mid" and s.name.stack is None]
+        streams += [site for norm in made.wiring.norms for site in (norm.before, norm.after)]
         inputs = prompts.inputs(own_rows(prompts, runner.rows))
         base = base_pass(network, chain, inputs, dict.fromkeys([*written, *streams, made.wiring.last]))
         base.attention = _always(parting(network, base.attention))
         runner.tally.passes += 1
         runner.tally.plain(len(runner.rows), runner.scope(run).tokens)
-        return cls(made, runner, base, Slopes(made, runner).changes(base.kept.sites))
+        return cls(made, runner, base, changes(made, runner, base.kept.sites))
 
     def run(self, rows: Sequence[_Row]) -> Float[Tensor, " row"]:
         """The metric of each; rows are in the order of the layers at which they begin."""
@@ -148,7 +153,7 @@ class _Group:
     def _action(self, numbers: list[int], rows: Sequence[_Row]) -> Action:
         wiring, receiver = self.made.wiring, rows[0].receiver
         at, sender = torch.tensor([r.example for r in rows]), torch.tensor([r.sender for r in rows])
-        change = self.changes[at, sender]
+        change = self._carried(self.changes[at, sender], at, sender, receiver)
         if receiver.layer is None:
             new = self.base.kept.sites[wiring.last][at] + change
             return Action(wiring.last, change=_put(numbers, new))
@@ -164,6 +169,17 @@ class _Group:
             mine = heads == head
             new[mine] = port.projection.apply(self.runner.network, read[mine][:, None], head[None] // size)[:, :, 0]
         return Action(port.site, change=_put(numbers, new, heads, size))
+
+    def _carried(self, change: Tensor, at: Tensor, sender: Tensor, receiver: Receiver) -> Tensor:
+        """Changes of what senders write, [row, pos, d_model], as changes of the stream that a receiver reads."""
+        wiring, kept = self.made.wiring, self.base.kept.sites
+        senders = [parse_sender(name) for name in self.made.senders]
+        for norm in wiring.norms:
+            takes = torch.tensor([norm.takes(each) for each in senders])[sender]
+            if norm.leads_to(receiver) and bool(takes.any()):
+                before, after = kept[norm.before][at[takes]], kept[norm.after][at[takes]]
+                change = change.index_put((takes,), norm.carried(wiring.network, change[takes], before, after))
+        return change
 
 
 def _put(numbers: list[int], new: Tensor, heads: Tensor | None = None, size: int = 1) -> Change:

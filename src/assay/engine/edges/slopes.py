@@ -9,24 +9,29 @@ of the projection and the norm (x̂ = x / s, weight w) is done in the head's own
     D · J'(Wᵀg) = D · w∘Wᵀ(g / s) − (D · x̂) · (x̂ · w∘Wᵀg) / (d · s)
 
 so that points of a path are summed before anything of the size receivers × d_model is made. Cost for each pass: the pass
-itself and its backward pass; and once for each example, edges · pos · d_model multiplications.
+itself and its backward pass; and once for each example, edges · pos · d_model multiplications. Where the stream is normed
+after each sum, gradients go back through these norms at each point (`pulled.py`). What a whole layer reads has the gradient at
+its input less that at the stream behind it, which is what goes past it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.core.edge_names import Receiver, Sender, parse_receiver, parse_sender
+from assay.core.edge_names import BLOCK, Receiver, Sender, parse_receiver, parse_sender
 from assay.engine.edges.expanded import group_size, own_keys, widening
 from assay.engine.edges.many import ManyCircuits
+from assay.engine.edges.pulled import Pulled
 from assay.engine.edges.reading import Port, norm_parts
 from assay.engine.edges.rewire import Place, by_place
+from assay.engine.edges.writes import Given, changes, given_beside
 from assay.engine.followed import followed
 from assay.engine.hooks import Change
 from assay.engine.passes import forward
@@ -52,10 +57,14 @@ class _Summed:
 
 @dataclass
 class Slopes:
-    """Slopes of some examples of one length, summed over passes. `made` says which edges, and what is measured."""
+    """Slopes of some examples of one length, summed over passes. `made` says which edges, and what is measured.
+
+    `own` is what senders write in the plain run.
+    """
 
     made: ManyCircuits
     runner: Runner
+    own: Mapping[Site, Tensor]
     points: int = 0
     _summed: dict[Place, _Summed] = field(default_factory=dict)
     _units: dict[_Stream, list[Tensor]] = field(default_factory=dict)
@@ -67,35 +76,6 @@ class Slopes:
         places = by_place((receiver, number) for number, receiver in enumerate(self.receivers))
         self._summed = {place: _Summed(numbers) for place, numbers in places.items()}
         self.shared = all(receiver.shared for receiver in self.receivers if receiver.slot in ("k", "v"))
-
-    def own(self) -> dict[Site, Tensor]:
-        """What senders write in the plain run, at their sites."""
-        prompts, run = self.runner.prompts[self.made.prepared.run.input], self.made.prepared.run
-        inputs = prompts.inputs(own_rows(prompts, self.runner.rows))
-        sites = dict.fromkeys(self.made.wiring.written(sender) for sender in self.senders)
-        changes = self.runner.changes(run.edits, self.runner.scope(run))
-        return self.made.passed(self.runner, lambda: forward(self.runner.network, inputs, changes, sites)).sites
-
-    def replaced(self, own: Mapping[Site, Tensor], site: Site) -> Tensor:
-        """What a site holds in the run of replaced values."""
-        return self.runner.value(self.made.source, site).to(own[site])
-
-    @torch.no_grad()
-    def changes(self, own: Mapping[Site, Tensor]) -> Float[Tensor, "example sender pos d_model"]:
-        """D_u of every sender: what a receiver reads more when that sender alone is replaced."""
-        network, wiring = self.runner.network, self.made.wiring
-        found: dict[int, Tensor] = {}
-        for place, numbers in by_place((sender, number) for number, sender in enumerate(self.senders)).items():
-            site = wiring.written(self.senders[numbers[0]])
-            value = own[site]
-            other = self.replaced(own, site)
-            if place[1] == "heads":
-                heads = wiring.heads_of(place[0] or 0)
-                every = heads.changes(network, value, other)
-                found |= {n: every[:, self.senders[n].head or 0] for n in numbers}
-            else:
-                found[numbers[0]] = other - value
-        return torch.stack([found[number] for number in range(len(self.senders))], 1)
 
     def add(self, points: int, values: Mapping[Site, Tensor]) -> Tensor:
         """One more pass: the examples at some points of a path, `values` [point · example, …] put at sites.
@@ -113,15 +93,18 @@ class Slopes:
         streams = dict.fromkeys(port.reading.stream for port in ports.values())
         wide = {} if self.shared else self._wide(ports)
         read = {site: after for site, (_, after) in wide.items()}
+        leaves = {port.site: self.made.wiring.block(at[0] or 0).leaves for at, port in ports.items() if at[1] == BLOCK}
         attached = [*(read.get(port.site, port.site) for port in ports.values()), self.made.wiring.last]
-        changes = [
+        attached += [*leaves.values(), *(given.site for given in self._given)]
+        read_too = dict.fromkeys([*streams, *(norm.before for norm in self.made.wiring.norms)])
+        changing = [
             *many.changes(run.edits, many.scope(run)),
             *((site, _constant(value)) for site, value in values.items()),
+            *((site, change) for site, (change, _) in wide.items()),
         ]
         inputs = prompts.inputs(own_rows(prompts, many.rows))
-        changes += [(site, change) for site, (change, _) in wide.items()]
         with own_keys(network) if wide else nullcontext():
-            kept = self.made.passed(many, lambda: followed(network, inputs, changes, streams, attach=attached))
+            kept = self.made.passed(many, lambda: followed(network, inputs, changing, read_too, attach=attached))
         many.kept["main"] = kept
         with torch.enable_grad():
             measured = per_example(many.measure_smooth(self.made.prepared.experiment.metrics[0], "main", run))
@@ -131,20 +114,19 @@ class Slopes:
             site: torch.zeros_like(kept.sites[site]) if gradient is None else gradient
             for site, gradient in zip(sites, gradients, strict=True)
         }
+        for enters, left in leaves.items():  # what goes past a whole layer is none of what it reads
+            by_site[enters] = by_site[enters] - by_site[left]
+        for given in self._given:
+            given.add(by_site[given.site].unflatten(0, (points, examples)))
         many.tally.backward += 1
-        normed = {}
-        for stream in dict.fromkeys(_stream(port) for port in ports.values()):
-            if stream is not None:
-                parts = norm_parts(kept.sites[stream[0]].detach(), *stream[1:])
-                normed[stream] = [part.unflatten(0, (points, examples)) for part in parts]
-                self._units.setdefault(stream, []).extend(normed[stream][0])
-        for place in self._summed:
-            port = ports.get(place)
-            site = self.made.wiring.last if port is None else port.site
-            stream = None if port is None else _stream(port)
-            seen = None if stream is None else normed[stream]
-            self._sum(place, port, by_site[site].unflatten(0, (points, examples)), seen)
         self.points += points
+        slopes = {site: value.unflatten(0, (points, examples)) for site, value in by_site.items()}
+        passed = {site: value.detach().unflatten(0, (points, examples)) for site, value in kept.sites.items()}
+        if self.made.wiring.norms:
+            for point in range(points):
+                self._pull(ports, {s: v[point] for s, v in slopes.items()}, {s: v[point] for s, v in passed.items()})
+        else:
+            self._sum_all(ports, slopes, passed)
         found: Tensor = measured.detach().unflatten(0, (points, examples))
         return found
 
@@ -153,10 +135,23 @@ class Slopes:
         run, network = self.made.prepared.run, self.runner.network
         many = picked(self.runner, list(range(len(self.runner.rows))))
         prompts, scope = many.prompts[run.input], many.scope(run)
-        changes = [*many.changes(run.edits, scope), *((site, _constant(value)) for site, value in values.items())]
+        changing = [*many.changes(run.edits, scope), *((site, _constant(value)) for site, value in values.items())]
         inputs = prompts.inputs(own_rows(prompts, many.rows))
-        many.kept["main"] = self.made.passed(many, lambda: forward(network, inputs, changes))
+        many.kept["main"] = self.made.passed(many, lambda: forward(network, inputs, changing))
         return per_example(many.measure(self.made.prepared.experiment.metrics[0], "main", run))
+
+    def _sum_all(self, ports: Mapping[Place, Port], slopes: Mapping[Site, Tensor], passed: Mapping[Site, Tensor]) -> None:
+        """Sum one pass's gradients; values at sites are [point, example, pos, …]."""
+        normed = {}
+        for stream in dict.fromkeys(_stream(port) for port in ports.values()):
+            if stream is not None:
+                normed[stream] = norm_parts(passed[stream[0]], *stream[1:])
+                self._units.setdefault(stream, []).extend(normed[stream][0])
+        for place in self._summed:
+            port = ports.get(place)
+            site = self.made.wiring.last if port is None else port.site
+            stream = None if port is None else _stream(port)
+            self._sum(place, port, slopes[site], None if stream is None else normed[stream])
 
     def _sum(self, place: Place, port: Port | None, gradient: Tensor, normed: Sequence[Tensor] | None) -> None:
         """Sum one pass's gradients at a place, [point, example, pos, …]; `normed` are x̂ and s of what is read there."""
@@ -183,9 +178,20 @@ class Slopes:
         return port.projection.seen(self.runner.network, x, self._columns(place))
 
     @torch.no_grad()
-    def scores(self, changes: Float[Tensor, "example sender pos d_model"]) -> Float[Tensor, "example sender receiver"]:
-        """D_u times the mean gradient at every receiver; of pairs that are no edges as well."""
-        found = changes.new_zeros(*changes.shape[:2], len(self.receivers))
+    def scores(self) -> Float[Tensor, "example sender receiver"]:
+        """D_u times the mean gradient at every receiver; of pairs that are no edges as well, where no norms lie between."""
+        found = self._pulled.total / self.points if self.made.wiring.norms else self._of_sums()
+        for given in self._given:
+            found[:, given.sender, given.receiver] += given.total / self.points
+        return found
+
+    def written(self, sender: Sender) -> list[Site]:
+        """The sites of all that a sender writes for these receivers, or what it is computed from."""
+        return self.made.wiring.carried([sender], self.receivers)
+
+    def _of_sums(self) -> Float[Tensor, "example sender receiver"]:
+        changed = changes(self.made, self.runner, self.own)
+        found = changed.new_zeros(*changed.shape[:2], len(self.receivers))
         together: dict[tuple[int | None, _Stream | None], list[Place]] = {}
         for place in self._summed:
             together.setdefault((place[0], self._stream_at(place)), []).append(place)
@@ -193,7 +199,7 @@ class Slopes:
             numbers = [n for place in places for n in self._summed[place].numbers]
             last = max(n for n, sender in enumerate(self.senders) if _before(sender, layer)) + 1
             gradient = torch.cat([self._gradient(place) for place in places], 1)
-            for example, some in enumerate(changes[:, :last].to(gradient.dtype)):
+            for example, some in enumerate(changed[:, :last].to(gradient.dtype)):
                 total = some.flatten(1) @ gradient[example].flatten(1).T
                 if stream is not None:
                     unit = torch.stack([unit[example] for unit in self._units[stream]], -1)  # pos d_model point
@@ -202,6 +208,37 @@ class Slopes:
                     total -= ((some.transpose(0, 1) @ unit) @ along).sum(0)
                 found[example, :last, numbers] = (total / self.points).to(found)
         return found
+
+    @cached_property
+    def _given(self) -> list[Given]:
+        return given_beside(self.made, self.runner, self.own)
+
+    @cached_property
+    def _pulled(self) -> Pulled:
+        changed = changes(self.made, self.runner, self.own)
+        return Pulled(self.runner.network, self.made.wiring.norms, self.senders, self.receivers, changed)
+
+    @torch.no_grad()
+    def _pull(self, ports: Mapping[Place, Port], gradients: Mapping[Site, Tensor], sums: Mapping[Site, Tensor]) -> None:
+        """Take one point's gradients back through the norms; values at sites are [example, pos, …]."""
+        streams: dict[tuple[int | None, bool], list[Place]] = {}
+        for place in self._summed:
+            streams.setdefault((place[0], place[1] is None), []).append(place)
+        norms = {norm: sums[norm.before] for norm in self.made.wiring.norms}
+        for places in streams.values():
+            numbers = [number for place in places for number in self._summed[place].numbers]
+            read = []
+            for place in places:
+                port = ports.get(place)
+                gradient = gradients[self.made.wiring.last if port is None else port.site]
+                if port is None:
+                    read.append(gradient[:, None])
+                    continue
+                if port.projection is not None:
+                    gradient = gradient[..., self._heads(place), :]
+                at_input = self._at_input(place, port, gradient)
+                read.append(port.reading.pulled(self.runner.network, at_input, sums[port.reading.stream][:, None]))
+            self._pulled.add(numbers, torch.cat(read, 1), norms)
 
     def _stream_at(self, place: Place) -> _Stream | None:
         return None if place == (None, None) else _stream(self.made.wiring.port(Receiver(*_layer_slot(place))))
@@ -212,12 +249,18 @@ class Slopes:
         if place == (None, None):
             return flat[:, None]
         port = self.made.wiring.port(Receiver(*_layer_slot(place)))
-        pulled = flat[:, None] if port.projection is None else port.projection.pull(network, flat, self._columns(place))
+        pulled = self._at_input(place, port, flat)
         norm = port.reading.scale
         if norm is None:
             return pulled
         pulled = pulled * norm.weight(network, pulled)
         return pulled - pulled.mean(-1, keepdim=True) if norm.centred else pulled
+
+    def _at_input(self, place: Place, port: Port, gradient: Tensor) -> Float[Tensor, "example receiver pos d_model"]:
+        """Gradients at the receivers' own places as those at what their projection reads."""
+        if port.projection is None:
+            return gradient[:, None]
+        return port.projection.pull(self.runner.network, gradient, self._columns(place))
 
     def _heads(self, place: Place) -> Tensor:
         return torch.tensor([self.receivers[n].head or 0 for n in self._summed[place].numbers])
@@ -255,10 +298,3 @@ def _before(sender: Sender, layer: int | None) -> bool:
 
 def _constant(value: Tensor) -> Change:
     return lambda _: value
-
-
-def chunks(runner: Runner, size: int) -> Iterator[Runner]:
-    """A runner's examples, so many at a time."""
-    every: Sequence[int] = range(len(runner.rows))
-    for start in range(0, len(every), size):
-        yield picked(runner, every[start : start + size])

@@ -3,17 +3,19 @@
 A receiver reads the stream through a norm (or none) and, in attention, through its head's columns of a projection. A
 sender writes what is added to the stream; heads write through their rows of the output projection, and where a norm comes
 after attention (Gemma 2, OLMo 2) what several heads write together is known, and not what each adds. Where a layer's heads
-are not known, all that mixes positions in it may be one part (`mixers.py`).
+are not known, all that mixes positions in it may be one part (`mixers.py`), and where its parts are not, the whole layer
+(`blocks.py`). In post-norm blocks the stream is normed after
+each sum, and these norms are part of what a receiver reads (`stream_norms.py`).
 
 Nothing is guessed: each of these is recomputed from what passed and compared, and what a part is said to read must, taken
 from another run, make it give what it gives there. What does not come out is a reason, which is told when that part is
-asked for. Cost: three passes on the model's example inputs, and those of `mixers.py`, once for each model.
+asked for. Cost: three passes on the model's example inputs, those of `mixers.py` and of `blocks.py`, once for each model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -21,15 +23,18 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from assay.core.edge_names import MIXER, SLOTS, Receiver, Sender, mixed_layers
+from assay.core.edge_names import BLOCK, MIXER, SLOTS, Receiver, Sender, block_layers, mixed_layers
 from assay.core.errors import SiteError
 from assay.core.sites import SiteName
+from assay.engine.edges.blocks import STREAM, Block, find_blocks, odd_sums, owners_too
 from assay.engine.edges.heads_out import HeadsOut
 from assay.engine.edges.mixers import Mixer, find_mixers, mixer_outputs
-from assay.engine.edges.norm_readers import NormReaders
+from assay.engine.edges.norm_readers import mlps_through_norms
 from assay.engine.edges.projections import projection
 from assay.engine.edges.reading import Norm, Port, Reading, same
-from assay.engine.edges.twice import Twice
+from assay.engine.edges.stream_norms import StreamNorm, established, stream_norms
+from assay.engine.edges.stream_scales import StreamStep, stream_scales
+from assay.engine.edges.twice import Twice, refuse_more
 from assay.models.network import Network
 from assay.models.norms import CANNOT_RUN
 from assay.models.structure import Site
@@ -37,7 +42,6 @@ from assay.models.taps import Direct, HeadOut, NormScale
 from assay.models.views import Scaled
 
 T = TypeVar("T")
-KINDS = ("sequential", "parallel", "single")
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,10 @@ class Wiring:
     parallel: tuple[bool, ...]
     ports: Mapping[tuple[int, str | None], Port | str] = field(repr=False)
     heads: Mapping[int, HeadsOut | str] = field(repr=False)
+    norms: tuple[StreamStep, ...] = ()
+    """Norms in the stream's own way, and numbers that it is multiplied by, in forward order."""
+    odd: Mapping[int, str] = field(default_factory=dict, repr=False)
+    """The layers whose known parts are not all that changes the stream."""
 
     @cached_property
     def mixers(self) -> Mapping[int, Mixer | str]:
@@ -61,6 +69,27 @@ class Wiring:
         why = {layer: self.why_no_heads(layer) for layer in range(self.depth)}
         return {layer: reason for layer, reason in why.items() if reason and isinstance(self.mixers[layer], Mixer)}
 
+    @cached_property
+    def blocks(self) -> Mapping[int, Block | str]:
+        """Each layer as one part, or why it can't be; found when first asked for."""
+        return find_blocks(self.network, self.depth)
+
+    @cached_property
+    def blocked(self) -> Mapping[int, str]:
+        """The layers whose parts are not known and which are one part themselves: why."""
+        why = {layer: self.why_no_parts(layer) for layer in range(self.depth)}
+        return owners_too(self.blocks, why) if any(why.values()) else {}
+
+    def why_no_parts(self, layer: int) -> str | None:
+        """Why a layer's attention (or mixer) and MLP are not known as parts; None where they are."""
+        mlp, no_heads = self.ports[layer, None], self.why_no_heads(layer)
+        if layer in self.odd:
+            return self.odd[layer]
+        if isinstance(mlp, str) and SiteName("mlp_out", layer) in self.network.structure.sites:
+            return f"of its MLP, {mlp}"
+        mixer = self.mixers[layer] if no_heads else None
+        return f"of its attention, {mixer}" if isinstance(mixer, str) else None
+
     def why_no_heads(self, layer: int) -> str | None:
         """Why edges of a layer's heads can't be cut; None where they can, or where nothing mixes positions."""
         if not mixer_outputs(self.network, layer):
@@ -70,16 +99,33 @@ class Wiring:
 
     def whole_among(self, parts: Iterable[Sender | Receiver]) -> frozenset[int]:
         """The layers whose mixer is one part in a graph of these parts. Raises DataError for a layer named both ways."""
-        whole, heads = mixed_layers(parts)
-        return whole | (frozenset(self.whole) - heads)
+        every = list(parts)
+        whole, heads = mixed_layers(every)
+        return whole | (frozenset(self.whole) - heads - self.blocks_among(every))
+
+    def blocks_among(self, parts: Iterable[Sender | Receiver]) -> frozenset[int]:
+        """The layers that are one part in a graph of these parts. Raises DataError for a layer named both ways."""
+        blocks, parted = block_layers(parts)
+        return blocks | (frozenset(self.blocked) - parted)
+
+    def among(self, parts: Iterable[Sender | Receiver]) -> Wiring:
+        """The wiring of a graph of these parts: norms within layers that are one part are that part's own."""
+        blocks = self.blocks_among(parts)
+        norms = tuple(norm for norm in self.norms if norm.part.layer not in blocks)
+        if len(norms) == len(self.norms):
+            return self
+        found = replace(self, norms=norms)
+        found.__dict__.update(mixers=self.mixers, blocks=self.blocks)  # what is known need not be found again
+        return found
 
     def port(self, receiver: Receiver) -> Port:
         """How a receiver of a layer reads. Raises SiteError with the reason where that is not known."""
+        if receiver.slot == BLOCK:
+            return self.block(receiver.layer or 0).port
         if receiver.slot == MIXER:
             return self.mixer(receiver.layer or 0).port
-        return _established(
-            self.ports.get((receiver.layer or 0, receiver.slot), "there is no such layer"), receiver.name
-        )
+        found = self.ports.get((receiver.layer or 0, receiver.slot), "there is no such layer")
+        return _established(found, receiver.name)
 
     def heads_of(self, layer: int) -> HeadsOut:
         """How a layer's heads write. Raises SiteError with the reason where that is not known."""
@@ -89,15 +135,28 @@ class Wiring:
         """How all that mixes positions in a layer reads and writes. Raises SiteError where that is not known."""
         return _established(self.mixers.get(layer, "there is no such layer"), f"L{layer}.{MIXER}")
 
+    def block(self, layer: int) -> Block:
+        """How a whole layer reads and writes. Raises SiteError where that is not known."""
+        return _established(self.blocks.get(layer, "there is no such layer"), f"L{layer}.{BLOCK}")
+
     def written(self, sender: Sender) -> Site:
         """The site that holds what a sender writes, or what it is computed from."""
         if sender.layer is None:
             return self.network.site("L0.resid_pre")
+        if sender.block:
+            return self.block(sender.layer).added
         if sender.mixer:
             return self.mixer(sender.layer).added
         if sender.head is not None:
             return self.heads_of(sender.layer).z
         return self.network.site(f"L{sender.layer}.mlp_out")
+
+    def carried(self, senders: Iterable[Sender], receivers: Iterable[Receiver]) -> list[Site]:
+        """The sites of what senders write, and of what whole layers read of them beside their stream."""
+        writers = dict.fromkeys(senders)
+        blocks = [self.block(r.layer or 0) for r in receivers if r.slot == BLOCK]
+        given = [each.site for block in blocks for each in block.given if each.sender in writers]
+        return [*map(self.written, writers), *given]
 
     def refuse_missing(self, part: Sender | Receiver) -> None:
         """Raise SiteError for a part that this model does not have."""
@@ -105,19 +164,16 @@ class Wiring:
             return
         if part.layer >= self.depth:
             raise SiteError(f"{part.name} is not in this model: it has layers 0-{self.depth - 1}.")
-        if part.name.endswith(f".{MIXER}"):
-            self.mixer(part.layer)
-            return
         if part.head is None:
-            self.network.site(f"L{part.layer}.mlp_out")
+            known = {MIXER: self.mixer, BLOCK: self.block}.get(part.name.rpartition(".")[2])
+            _ = self.network.site(f"L{part.layer}.mlp_out") if known is None else known(part.layer)
             return
         shared = isinstance(part, Receiver) and part.shared
         site = self.network.site(f"L{part.layer}.{part.slot if isinstance(part, Receiver) and shared else 'q'}")
         count = site.sizes["kv_head" if shared else "head"]
         if part.head >= count:
-            raise SiteError(
-                f"{part.name} is not in this model: layer {part.layer} has heads 0-{count - 1} of that kind."
-            )
+            there = f"layer {part.layer} has heads 0-{count - 1} of that kind"
+            raise SiteError(f"{part.name} is not in this model: {there}.")
 
     @property
     def last(self) -> Site:
@@ -147,66 +203,25 @@ def wiring(network: Network) -> Wiring:
 
 def _find(network: Network) -> Wiring:
     structure = network.structure
-    if set(structure.depth) != {None}:
+    if None not in structure.depth or structure.depth.keys() & {"enc", "dec"}:
         raise SiteError(f"edges need one stack of layers; this model has {len(structure.depth)}.")
     depth = structure.depth[None]
-    for layer in range(depth):
-        if structure.kinds[None, layer] not in KINDS:
-            raise SiteError(
-                f"layer {layer} is a {structure.kinds[None, layer]} block: its stream is no sum of its parts."
-            )
-    names = ("resid_pre", "resid_mid", "attn_in", "q", "k", "v", "z", "attn_out", "mlp_in", "mlp_out")
+    names = ("resid_mid", "attn_in", "q", "k", "v", "z", *STREAM, "mlp_in")
     sites = [site for site in structure.sites.values() if site.name.stack is None and site.name.name in names]
-    seen = Twice.of(network, sites)
-    finders = [_Layer(network, seen.here, layer) for layer in range(depth)]
+    ways = [stream_norms(network, layer) for layer in range(depth)]
+    every = [norm for way in ways if not isinstance(way, str) for norm in way]
+    seen = Twice.of(network, [*sites, *(site for norm in every for site in (norm.before, norm.after))])
+    norms, odd = established(network, ways, seen.here)
+    finders = [_Layer(network, seen.here, layer, norms[layer]) for layer in range(depth)]
     ports = {(f.layer, slot): f.port(slot) for f in finders for slot in (*SLOTS, None)}
     heads = {f.layer: f.heads() for f in finders}
-    _refuse_more(seen, ports, heads)
-    _mlps_through_norms(network, ports, depth)
+    refuse_more(seen, ports, heads)
+    mlps_through_norms(network, ports, depth)
     parallel = tuple(structure.kinds[None, layer] == "parallel" for layer in range(depth))
-    return Wiring(network, depth, parallel, ports, heads)
-
-
-def _refuse_more(
-    seen: Twice, ports: dict[tuple[int, str | None], Port | str], heads: dict[int, HeadsOut | str]
-) -> None:
-    """Take out the heads of layers whose attention, and MLPs, that read something else beside what is known."""
-    parts: dict[Site, list[Site]] = {}
-    sites = seen.network.structure.sites
-    for layer in heads:
-        read = [ports[layer, slot] for slot in SLOTS]
-        if not isinstance(heads[layer], str) and not any(isinstance(port, str) for port in read):
-            parts[sites[SiteName("attn_out", layer)]] = [port.site for port in read if not isinstance(port, str)]
-        mlp, out = ports[layer, None], sites.get(SiteName("mlp_out", layer))
-        if not isinstance(mlp, str) and out is not None:
-            parts[out] = [mlp.site]
-    for out in seen.undecided(parts):
-        layer = out.layer or 0
-        if out.name.name == "mlp_out":
-            ports[layer, None] = "it reads something else beside the stream through its norm"
-        else:
-            heads[layer] = "attention reads something else beside its queries, keys and values"
-
-
-def _mlps_through_norms(network: Network, ports: dict[tuple[int, str | None], Port | str], depth: int) -> None:
-    """MLPs whose input is no one tensor: what the norm hands on that alone reads the stream after attention."""
-    structure = network.structure
-    streams: dict[int, Site] = {}
+    steps: list[StreamStep] = []
     for layer in range(depth):
-        alone = "resid_pre" if structure.kinds[None, layer] == "single" else "resid_mid"
-        stream = structure.sites.get(SiteName(alone, layer))
-        wanted = isinstance(ports[layer, None], str) and SiteName("mlp_out", layer) in structure.sites
-        if wanted and stream is not None:
-            streams[layer] = stream
-    if not streams:
-        return
-    norms = NormReaders.of(network, [*streams.values(), *(network.site(f"L{layer}.mlp_out") for layer in streams)])
-    found = {layer: next(norms.ports(stream, None), None) for layer, stream in streams.items()}
-    outs = {network.site(f"L{layer}.mlp_out"): [port.site] for layer, port in found.items() if port is not None}
-    wrong = norms.seen.undecided(outs)
-    for layer, port in found.items():
-        if port is not None and network.site(f"L{layer}.mlp_out") not in wrong:
-            ports[layer, None] = port
+        steps += [*norms[layer], *stream_scales(network, layer)]
+    return Wiring(network, depth, parallel, ports, heads, tuple(steps), odd_sums(network, depth, seen.here) | odd)
 
 
 @dataclass(frozen=True)
@@ -216,6 +231,7 @@ class _Layer:
     network: Network
     kept: Mapping[Site, Tensor]
     layer: int
+    norms: tuple[StreamNorm, ...] = ()
 
     def port(self, slot: str | None) -> Port | str:
         """How q, k, v or the MLP (None) read."""
@@ -232,8 +248,7 @@ class _Layer:
         return found if isinstance(found, str) else Port(site, reading, found)
 
     def _reading(self, slot: str | None, read: Tensor) -> Reading | str:
-        kind = self.network.structure.kinds[None, self.layer]
-        stream = self._site("resid_mid" if slot is None and kind == "sequential" else "resid_pre")
+        stream = self._stream(slot)
         if stream is None:
             return f"the stream that it reads is not known ({self.network.why_not(f'L{self.layer}.resid_mid')})"
         x = self.kept[stream]
@@ -250,6 +265,12 @@ class _Layer:
             except CANNOT_RUN:
                 pass
         return "what it reads is not the stream through a norm"
+
+    def _stream(self, slot: str | None) -> Site | None:
+        kind = self.network.structure.kinds[None, self.layer]
+        if slot is None and self.norms and self.norms[0].leads_to(Receiver(self.layer)):
+            return self.norms[0].after
+        return self._site("resid_mid" if slot is None and kind == "sequential" else "resid_pre")
 
     def heads(self) -> HeadsOut | str:
         """How the heads write."""
