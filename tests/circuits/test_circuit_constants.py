@@ -96,6 +96,9 @@ def test_a_circuit_is_evaluated_with_its_own_constants() -> None:
 def test_what_has_no_given_circuit_is_refused() -> None:
     model, pairs = tiny_gpt2(), pairs_of_ids(4)
     asked: dict[str, Any] = {"ablation": optimal("kl", together=True), "metric": "logit_diff"}
+    layers = Graph.of(model, grouped="block")
+    with pytest.raises(SettingsError, match=r"together: what L0\.block writes"):
+        run_circuits(model, pairs, [], graph=layers, ablation=asked["ablation"], metrics="logit_diff")
     for call in (
         lambda: eap(model, pairs, **asked),
         lambda: ablate(model, pairs, granularity="mlp", **asked),

@@ -28,7 +28,7 @@ from assay.circuits.graph import Graph
 from assay.circuits.optimal import harm, measure_of
 from assay.circuits.ranking import Mask
 from assay.circuits.replacement import Replacement, replaced_by
-from assay.core.errors import DataError
+from assay.core.errors import DataError, SettingsError
 from assay.core.progress import listening
 from assay.data.pairs import Pairs
 from assay.engine.edges.many import ManyCircuits
@@ -50,7 +50,13 @@ def learned_together(
 
     Raises:
         DataError: the objective is not finite.
+        SettingsError: whole layers are nodes.
     """
+    if graph.blocks:
+        raise SettingsError(
+            f"together: what L{graph.blocks[0]}.block writes is the stream behind it less that before it, which no constant stands "
+            "for here. Leave together out, or take heads and MLPs as nodes."
+        )
     constants = starts(model, pairs, list(senders_of(model, graph)))
     inputs = Contrast(pairs).inputs
     begin = replaced_by([constant.edit() for constant in constants], inputs)
