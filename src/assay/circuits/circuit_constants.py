@@ -54,8 +54,8 @@ def learned_together(
     """
     if graph.blocks:
         raise SettingsError(
-            f"together: what L{graph.blocks[0]}.block writes is the stream behind it less that before it, which no constant stands "
-            "for here. Leave together out, or take heads and MLPs as nodes."
+            f"together: what L{graph.blocks[0]}.block writes is the stream behind it less that before it, which no "
+            "constant stands for here. Leave together out, or take heads and MLPs as nodes."
         )
     constants = starts(model, pairs, list(senders_of(model, graph)))
     inputs = Contrast(pairs).inputs
