@@ -59,6 +59,10 @@ class ByHand:
         """What reaches the stream of the heads' sum: a norm in between, perhaps."""
         return summed + self.bias(layer)
 
+    def behind(self, layer: int, stream: Tensor) -> Tensor:
+        """What a block makes of the stream at its end."""
+        return stream
+
     def mlp(self, layer: int, x: Tensor) -> Tensor:
         raise NotImplementedError
 
@@ -80,7 +84,7 @@ class ByHand:
                 heads = sum(chosen(f"L{before}.H{h}", receiver) for h in range(self.heads))
                 total = total + self.attention_added(before, heads)
                 if before < layer:
-                    total = total + chosen(f"L{before}.mlp", receiver)
+                    total = self.behind(before, total + chosen(f"L{before}.mlp", receiver))
             return total
 
         for layer in range(self.layers):
