@@ -12,6 +12,7 @@ from tests.circuits.test_edge_patching import whole_passes
 from tests.conformance import zoo
 from tests.engine.edges.postnorm_reference import PostNorm, by_hand
 from tests.tiny_pairs import pairs_of_ids
+from torch import Tensor, nn
 
 from assay.circuits import acdc, eap, eap_ig, edge_mask, edge_patching, information_flow, path_patching, run_circuits
 from assay.circuits.edge_mask import MaskTraining
@@ -92,6 +93,29 @@ def test_a_soft_mask_is_differentiated_through_the_norms() -> None:
     some = [graph.edges[i] for i in np.random.default_rng(2).permutation(len(graph.edges))[:20]]
     wanted = [slope_by_hand("bert", pairs, edge, at) for edge in some]
     np.testing.assert_allclose([slope[graph.index(e)] for e in some], wanted, atol=1e-6 * np.abs(wanted).max())
+
+
+class Rms(nn.Module):
+    """A norm of which autograd keeps more where its weight needs a gradient too."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(0.5, 1.5, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * (x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt())
+
+
+def test_masks_are_learned_through_norms_of_any_code() -> None:
+    """The norms are made again on the way back, when the model's weights need gradients as before the pass."""
+    native = zoo.build("openai-gpt")[0].double()
+    for block in native.transformer.h:  # type: ignore[union-attr]
+        block.ln_1, block.ln_2 = Rms(32).double(), Rms(32).double()  # type: ignore[union-attr]
+    subject = load(native)
+    graph, pairs = Graph.of(subject), pairs_of_ids()
+    found = eap(subject, pairs, **HOW, check=0)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found.values, mask_derivative(subject, graph, "counterfactual"), atol=1e-10)
+    assert graph.layers[0].heads == 4 and all(p.requires_grad and p.grad is None for p in native.parameters())
 
 
 @pytest.mark.parametrize("path", ["inputs", "activations"])

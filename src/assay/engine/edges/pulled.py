@@ -14,43 +14,56 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from assay.core.edge_names import Receiver, Sender, comes_before
-from assay.engine.edges.stream_scales import StreamStep
-from assay.models.network import Network
+from assay.engine.edges.read_at import ReadAt
+from assay.engine.edges.wiring import Wiring
+from assay.models.structure import Site
 
 
 @dataclass
 class Pulled:
     """Slopes of some examples, summed over points. `changes` are D_u."""
 
-    network: Network
-    norms: Sequence[StreamStep]
+    wiring: Wiring
     senders: Sequence[Sender]
-    receivers: Sequence[Receiver]
+    reads: Sequence[ReadAt]
     changes: Float[Tensor, "example sender pos d_model"]
     total: Float[Tensor, "example sender receiver"] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.total = self.changes.new_zeros(*self.changes.shape[:2], len(self.receivers))
+        receivers = sum(len(at.numbers) for at in self.reads)
+        self.total = self.changes.new_zeros(*self.changes.shape[:2], receivers)
 
-    def add(
+    @torch.no_grad()
+    def add(self, slopes: Mapping[Site, Tensor], passed: Mapping[Site, Tensor]) -> None:
+        """The gradients of one point, and what passed, at sites: [example, pos, …]."""
+        streams: dict[tuple[int | None, bool], list[ReadAt]] = {}  # attention's receivers go one way
+        for at in self.reads:
+            streams.setdefault((at.place[0], at.place[1] is None), []).append(at)
+        for reads in streams.values():
+            gradient = torch.cat([_at_stream(at, slopes, passed) for at in reads], 1)
+            self._go_back(reads, gradient, passed)
+
+    def _go_back(
         self,
-        numbers: Sequence[int],
+        reads: Sequence[ReadAt],
         gradient: Float[Tensor, "example receiver pos d_model"],
-        sums: Mapping[StreamStep, Float[Tensor, "example pos d_model"]],
+        passed: Mapping[Site, Tensor],
     ) -> None:
-        """Gradients at what some receivers of one stream read (`numbers`), at one point, where norms read `sums`."""
-        reads = self.receivers[numbers[0]]
-        left = [s for s, sender in enumerate(self.senders) if comes_before(sender, reads, parallel=False)]
-        for norm in reversed([norm for norm in self.norms if norm.leads_to(reads)]):
+        layer, slot = reads[0].place
+        receiver, numbers = Receiver(layer, None, slot), [number for at in reads for number in at.numbers]
+        parallel = layer is not None and self.wiring.parallel[layer]
+        left = [s for s, sender in enumerate(self.senders) if comes_before(sender, receiver, parallel=parallel)]
+        for norm in reversed([norm for norm in self.wiring.norms if norm.leads_to(receiver)]):
             self._meet([s for s in left if not norm.takes(self.senders[s])], numbers, gradient)
             left = [s for s in left if norm.takes(self.senders[s])]
             if not left:
                 return
-            gradient = norm.pulled(self.network, gradient, sums[norm][:, None])
+            gradient = norm.pulled(self.wiring.network, gradient, passed[norm.before][:, None])
         self._meet(left, numbers, gradient)
 
     def _meet(self, senders: list[int], numbers: Sequence[int], gradient: Tensor) -> None:
@@ -58,3 +71,8 @@ class Pulled:
             found = self.changes[:, senders].flatten(2).to(gradient) @ gradient.flatten(2).transpose(1, 2)
             for column, number in enumerate(numbers):
                 self.total[:, senders, number] += found[:, :, column].to(self.total)
+
+
+def _at_stream(at: ReadAt, slopes: Mapping[Site, Tensor], passed: Mapping[Site, Tensor]) -> Tensor:
+    stream = at.site if at.port is None else at.port.reading.stream
+    return at.at_stream(at.own(slopes[at.site]), passed[stream])
