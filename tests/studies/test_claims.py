@@ -30,6 +30,18 @@ STRONG = [
     ("L3.N7 is the neuron that represents France.", "unique", "the neuron"),
     ("We show that language models copy names.", "general", "language models"),
     ("The MLP plays no role.", "absent", "plays no role"),
+    ("The model grasps the syntax of the sentence.", "mind", "grasps"),
+    ("The model plans ahead before it answers.", "mind", "plans"),
+    ("The network has learned the concept of gender.", "mind", "has learned the concept"),
+    ("The probe reveals what the model is thinking.", "mind", "is thinking"),
+    ("The model's internal beliefs can be read off.", "mind", "beliefs"),
+    ("This demonstrates beyond doubt that head 5.1 copies.", "certain", "beyond doubt"),
+    ("The circuit perfectly explains greater-than.", "certain", "perfectly explains"),
+    ("The head has nothing to do with the answer.", "absent", "has nothing to do"),
+    ("Removing the head has zero effect.", "absent", "has zero effect"),
+    ("L7 determines the answer.", "cause", "determines"),
+    ("Heads in layer 5 are essential for the task.", "cause", "essential"),
+    ("Head 5.1 gives rise to the answer.", "cause", "gives rise to"),
 ]
 WEAK = [
     "Does the model know who is given the drink?",
@@ -45,6 +57,15 @@ WEAK = [
     "The circuit that was chosen on other prompts recovers 0.8.",
     "The subject is the last token of every prompt.",
     "A circuit of 26 heads keeps 0.8 of the behaviour.",
+    "We train the model on all examples of the training split.",
+    "Results for every prompt are in the appendix.",
+    "The circuit for comparison is taken from the original paper.",
+    "The direction for steering is the difference of means.",
+    "The layer norm makes the scale comparable.",
+    "To prove the lemma, expand the product.",
+    "The only difference between the two prompts is a name.",
+    "The seed determines which prompts are drawn.",
+    "It is crucial to fix the seed.",
 ]
 
 

@@ -13,7 +13,8 @@ from assay.studies.schema import Study
 CAUSAL = re.compile(
     r"\b(caus(?:e|es|ed|al|ally|ing)|because of|due to|responsible for|necessary|sufficient|(?:is|are) enough"
     r"|(?:is|are) needed|needs?|driv(?:e|es|en|ing)|mediat(?:e|es|ed)|controls?|leads? to|result(?:s|ed)? in|makes?"
-    r"|produc(?:e|es|ed)|decid(?:e|es|ed)|through which|implement(?:s|ed)?|the circuit)\b",
+    r"|produc(?:e|es|ed)|decid(?:e|es|ed)|through which|implement(?:s|ed)?|the circuit|determines"
+    r"|essential|crucial|indispensable|gives? rise to|(?:is|are) explained by)\b",
     re.IGNORECASE,
 )
 """Words that say that something would be otherwise if a part were."""

@@ -27,28 +27,39 @@ _WHO = (
 )
 _VERBS = (
     r"(?:knows?|knew|understands?|understood|believes?|believed|thinks?|wants?|wanted|intends?|realises?|realizes?|tries|try"
-    r"|remembers?|feels?|imagines?|deceives?|lies|lie|reasons?|figures? out|is aware|are aware|is conscious)"
+    r"|remembers?|feels?|imagines?|deceives?|lies|lie|reasons?|figures? out|is aware|are aware|is conscious|grasps?|plans?"
+    r"|decides? to|chooses to|recogni[sz]es? that|notices?|(?:is|are) thinking"
+    r"|(?:has|have) (?:learn(?:ed|t)|acquired) the concept)"
 )
+_FOR = (
+    r"for(?! (?:comparison|reference|example|instance|steering|training|testing|evaluation|probing|each|every|all|which"
+    r"|later|use|a given|this purpose)\b)"
+)
+"""What a part is the one of, and not what it is used for."""
 PATTERNS: dict[Kind, re.Pattern[str]] = {
     "mind": re.compile(
         rf"\b{_WHO}\s+(?:(?:\w+ly|really|truly|already|only|also|just)\s+)?(?P<word>{_VERBS})\b"
-        r"|\b(?:models?|networks?|transformers?|LLMs?)['’]s?\s+(?P<noun>knowledge|beliefs?|understanding|intentions?|goals?"
-        r"|intuitions?|thoughts?)\b"
+        r"|\b(?:models?|networks?|transformers?|LLMs?)['’]s?\s+(?:(?:internal|inner|own|true|real|hidden|latent)\s+)?"
+        r"(?P<noun>knowledge|beliefs?|understanding|intentions?|goals?|intuitions?|thoughts?)\b"
         r"|\b(?P<like>human-?like|human-level|like (?:a )?humans?|true understanding"
         r"|genuine(?:ly)? (?:understand\w*|reason\w*))\b",
         re.IGNORECASE,
     ),
     "certain": re.compile(
-        r"\b(?P<word>prov(?:e|es|ed|en|ing)|proof (?:that|of)|always|never|definitely|certainly|undoubtedly|unquestionably"
-        r"|without (?:a )?doubt|clearly|obviously|evidently|conclusive(?:ly)?|guarantee[sd]?|undeniabl[ey]|in all cases"
+        r"\b(?P<word>prov(?:e|es|ed|en|ing)(?! (?:\w+ )?(?:lemma|theorem|proposition|corollary|bound)\b)"
+        r"|proof (?:that|of)|always|never|definitely|certainly|undoubtedly|unquestionably"
+        r"|without (?:a )?doubt|beyond (?:any |all |a )?(?:reasonable )?doubt|it is certain"
+        r"|clearly|obviously|evidently|conclusive(?:ly)?|guarantee[sd]?|undeniabl[ey]|in all cases"
+        r"|perfectly (?:explain|predict|account)\w*|entirely (?:explain|account|due to)\w*"
         r"|(?:on|for|in|across) (?:all|every|any) (?:prompts?|inputs?|sentences?|examples?|wordings?))\b",
         re.IGNORECASE,
     ),
     "unique": re.compile(
         r"\b(?P<word>the (?:full |complete |entire |whole |true |real |actual )?(?:circuit|mechanism|algorithm)"
-        r"(?=\s+(?:for|of|behind|by which|that(?! (?:was|were|is|we|had)\b)|responsible|underlying))"
-        r"|the only\b|the (?:\w+ )?(?:neuron|feature|head|direction|subspace)"
-        r"(?=\s+(?:for|that (?:represents?|encodes?|stores?|detects?|computes?)|responsible))"
+        rf"(?=\s+(?:{_FOR}|of|behind|by which|that(?! (?:was|were|is|we|had)\b)|responsible|underlying))"
+        r"|the only\b(?! (?:difference|exception|change|argument|input|setting|one we|ones we)\b)"
+        r"|the (?:\w+ )?(?:neuron|feature|head|direction|subspace)"
+        rf"(?=\s+(?:{_FOR}|that (?:represents?|encodes?|stores?|detects?|computes?)|responsible))"
         r"|fully (?:explains?|accounts? for))",
         re.IGNORECASE,
     ),
@@ -58,7 +69,8 @@ PATTERNS: dict[Kind, re.Pattern[str]] = {
         re.IGNORECASE,
     ),
     "absent": re.compile(
-        r"\b(?P<word>(?:has|have|had) no (?:effect|influence|role)|plays? no role|makes? no difference|is irrelevant"
+        r"\b(?P<word>(?:has|have|had) no (?:effect|influence|role)|plays? no role|makes? no difference"
+        r"|(?:has|have|had) nothing to do|(?:has|have|had) (?:zero|no causal) (?:effect|influence)|is irrelevant"
         r"|are irrelevant|(?:does|do|did) not (?:matter|affect|contribute|depend)|is unaffected|are unaffected)\b",
         re.IGNORECASE,
     ),
@@ -78,12 +90,20 @@ _DONE = re.compile(
     r"|told|given|read|made|removed)\b",
     re.IGNORECASE,
 )
+_REPORTED = re.compile(
+    r"\b(?:in|see) (?:the )?(?:appendix|supplement\w*|table|figure|fig\.|section)\b|\b(?:we|was|were|is|are) (?:\w+ )?"
+    r"(?:train|fit|tune|measure|compute|draw|sample|average|evaluate|run|use|report|list|print|plot|record|store)(?:s|d|ed)?\b",
+    re.IGNORECASE,
+)
+"""Where `on all examples` says what was done, or where it is printed."""
 _PART = re.compile(
-    r"\b(L\d+|heads?|MLPs?|layers?|neurons?|features?|directions?|components?|circuits?|edges?|attention)\b", re.I
+    r"\b(L\d+|heads?|MLPs?|layers?(?! ?norm)|neurons?|features?|directions?|components?|circuits?|edges?|attention)\b",
+    re.I,
 )
 _LOOSE = re.compile(
     r"^(?:caus(?:e|al|ing)|controls?|makes?|needs?|(?:is|are) (?:needed|enough)|produc\w+|driv\w+|decid\w+|result\w*"
-    r"|implement\w*|leads? to|the circuit|necessary|sufficient|because of|due to|responsible for|through which|always|never)$",
+    r"|implement\w*|leads? to|the circuit|determines|essential|crucial|indispensable"
+    r"|(?:is|are) explained by|necessary|sufficient|because of|due to|responsible for|through which|always|never)$",
     re.IGNORECASE,
 )
 """Words that everyday text is full of: in free text they count only shortly behind what a study is about."""
@@ -135,6 +155,8 @@ def _lets_pass(sentence: str, kind: Kind, start: int, stop: int) -> bool:
     if kind != "absent" and _SOFT.search(before[-60:]):
         return True
     if kind == "certain" and (_DONE.match(after) or before.rstrip().endswith(("almost", "nearly"))):
+        return True
+    if re.match(r"(?:on|for|in|across) ", sentence[start:stop]) and _REPORTED.search(sentence):
         return True
     if kind == "general" and not _FINDS.search(before):
         return True
