@@ -8,7 +8,7 @@ from assay.circuits.ablation import AnyAblation, Resample
 from assay.circuits.graph import Graph
 from assay.circuits.places import EMBED, Part, parts_named
 from assay.circuits.replacement import Replacement
-from assay.core.edge_names import BLOCK, MIXER
+from assay.core.edge_names import BLOCK, MIXER, Receiver
 from assay.core.errors import SiteError
 from assay.engine.edges.many import ManyCircuits
 from assay.engine.edges.mixers import mixer_outputs
@@ -64,9 +64,13 @@ def refuse_values(model: Model, graph: Graph, ablation: AnyAblation) -> None:
             f"L{graph.blocks[0]}.{BLOCK} adds the stream behind it less that before it, and each is resampled by itself: take "
             "another ablation where whole layers are nodes."
         )
-    for layer in graph.blocks:
-        for given in wiring(model.network).block(layer).given:
+    wires = wiring(model.network)
+    for layer, shape in enumerate(graph.layers):
+        if not shape.block and not shape.mlp:
+            continue
+        reads = Receiver(layer, slot=BLOCK if shape.block else None)
+        for given in wires.port(reads).given:
             raise SiteError(
-                f"L{layer}.{BLOCK} reads more of {given.sender.name} than its stream ({given.site}), and only other prompts "
+                f"{reads.name} reads more of {given.sender.name} than its stream ({given.site}), and only other prompts "
                 "have other values of that: take the counterfactual ablation."
             )

@@ -107,7 +107,7 @@ def test_an_embedding_that_is_read_again_goes_with_its_edge(share: float) -> Non
 def test_what_a_layer_is_given_has_an_owner() -> None:
     """Gemma 4: an embedding for each layer, and in the last two layers keys and values of the first two."""
     given = {
-        layer: {str(each.site).split(".")[1]: each.sender.name for each in block.given}  # type: ignore[union-attr]
+        layer: {str(each.site).split(".")[1]: each.sender.name for each in block.port.given}  # type: ignore[union-attr]
         for layer, block in wiring(built("gemma4_text")[0].network).blocks.items()
     }
     assert given[0] == given[1] == {"given_1": "embed"}

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from assay.core.edge_names import Sender
 from assay.core.sites import SiteName
-from assay.engine.edges.reading import Port, Reading, same
+from assay.engine.edges.reading import Given, Port, Reading, same
 from assay.engine.edges.stream_scales import stream_scales
 from assay.engine.edges.twice import Twice, other_tokens
 from assay.engine.passes import forward, on_device
@@ -36,21 +36,17 @@ STREAM = ("resid_pre", "attn_out", "ssm_out", "cross_attn_out", "mlp_out", "resi
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a block reads beside its stream: where, and whose it is."""
-
-    site: Site
-    sender: Sender
-
-
-@dataclass(frozen=True)
 class Block:
-    """A layer as one part: how it reads the stream, where it hands it on, and the site of what it adds."""
+    """A layer as one part: how it reads the stream and where it hands it on, and the site of what it adds."""
 
     port: Port
-    leaves: Site
     added: Site
-    given: tuple[Given, ...] = ()
+
+    @property
+    def leaves(self) -> Site:
+        """Where it hands on the stream."""
+        assert self.port.leaves is not None  # a block's port has one
+        return self.port.leaves
 
 
 def find_blocks(network: Network, depth: int) -> dict[int, Block | str]:
@@ -62,7 +58,7 @@ def find_blocks(network: Network, depth: int) -> dict[int, Block | str]:
         if enters is None or leaves is None:
             found[layer] = "the stream that enters or leaves it is not known"
         else:
-            plain[layer] = Block(Port(enters, Reading(enters, None)), leaves, _added(enters, leaves, layer))
+            plain[layer] = Block(Port(enters, Reading(enters, None), leaves=leaves), _added(enters, leaves, layer))
     if not plain:
         return found
     seen = Twice.of(network, [site for block in plain.values() for site in _ends(block)])
@@ -73,7 +69,7 @@ def find_blocks(network: Network, depth: int) -> dict[int, Block | str]:
     wrong = _unfit(seen, plain)
     if wrong and len(plain) == depth:
         more = _with_given(seen, plain, wrong)
-        known = [given.site for block in more.values() for given in block.given]
+        known = [given.site for block in more.values() for given in block.port.given]
         again = Twice.of(network, [*seen.here, *known])
         wrong = _unfit(again, more)
         plain = more
@@ -122,7 +118,7 @@ def _unfit(seen: Twice, blocks: Mapping[int, Block]) -> dict[int, str]:
 
 
 def _read(block: Block) -> tuple[Site, ...]:
-    return (block.port.site, *(given.site for given in block.given))
+    return (block.port.site, *(given.site for given in block.port.given))
 
 
 def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, str]) -> dict[int, Block]:
@@ -146,17 +142,15 @@ def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, st
         for site in moved - {*mine}:
             if site in passed and same(passed[site], more.there[site]):
                 owners[site].append(Sender(layer, block=True))
-    return {
-        layer: replace(
-            block,
-            given=tuple(
-                Given(site, owners[site][0])
-                for site in (*found.get(layer, ()), *inside.get(layer, ()))
-                if site in moved and len(owners[site]) == 1 and owners[site][0].layer != layer
-            ),
+    given = {
+        layer: tuple(
+            Given(site, owners[site][0])
+            for site in (*found.get(layer, ()), *inside.get(layer, ()))
+            if site in moved and len(owners[site]) == 1 and owners[site][0].layer != layer
         )
-        for layer, block in blocks.items()
+        for layer in blocks
     }
+    return {layer: replace(block, port=replace(block.port, given=given[layer])) for layer, block in blocks.items()}
 
 
 def _arguments(events: Sequence[Event], block: Block, layer: int, seen: Twice) -> Iterator[Site]:
@@ -186,7 +180,7 @@ def owners_too(blocks: Mapping[int, Block | str], why: Mapping[int, str | None])
     found = {layer: reason for layer, reason in why.items() if reason and isinstance(blocks[layer], Block)}
     for layer in sorted(blocks, reverse=True):  # what a layer is given comes from earlier ones
         block = blocks[layer]
-        given = block.given if layer in found and isinstance(block, Block) else ()
+        given = block.port.given if layer in found and isinstance(block, Block) else ()
         for sender in (each.sender for each in given):
             if sender.layer is not None:
                 found.setdefault(sender.layer, f"it hands on more than its stream to layer {layer}")

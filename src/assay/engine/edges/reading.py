@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from assay.core.edge_names import Sender
 from assay.engine.edges.projections import Projection
 from assay.models.network import Network
 from assay.models.structure import Site
@@ -64,12 +65,32 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Given:
+    """What a part reads beside its stream: where, and whose it is."""
+
+    site: Site
+    sender: Sender
+
+
+@dataclass(frozen=True)
 class Port:
-    """Where a receiver's input is put: the heads of a projection, or all that a part reads (`projection` None)."""
+    """Where a receiver's input is put: the heads of a projection, or all that a part reads (`projection` None).
+
+    Where the stream itself passes `site`, what was put in is taken out again where the part `leaves` it. `scaled` is the layer
+    by whose number the stream is multiplied between the two.
+    """
 
     site: Site
     reading: Reading
     projection: Projection | None = None
+    leaves: Site | None = None
+    given: tuple[Given, ...] = ()
+    scaled: int | None = None
+
+    def past(self, network: Network, change: Tensor) -> Tensor:
+        """A change of the stream in front of the part, or a gradient behind it, as it goes past it."""
+        number = None if self.scaled is None else network.multiplier(self.scaled)
+        return change if number is None else change * number.to(change)
 
 
 def pulled_back(function: Callable[[Tensor], Tensor], gradient: Tensor, at: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ values are those of this very pass, so that what is cut upstream is felt downstr
 of its own. Where a norm comes after attention, the term of a layer's heads is what that norm makes of them together:
 norm(out + Σ …) − norm(out). Where the stream is normed after each sum, what a receiver reads more goes through the norms
 on its way (`stream_norms.py`). A whole layer that is one part gets its own input and hands on the unchanged stream with what
-it adds (`blocks.py`): what was put in is taken out again behind it. With a mask of numbers between 0 and 1 the result is
-differentiable in it.
+it adds (`blocks.py`): what was put in is taken out again behind it. So does an MLP that is all the rest of a layer. With a
+mask of numbers between 0 and 1 the result is differentiable in it.
 
 Memory: for each row, (senders + 4 · a layer's receivers) · pos · d_model numbers. Cost beside the pass itself: a norm and a
 head's projection for each receiver, and that of `beside.py`.
@@ -86,8 +86,8 @@ class Rewire:
     """In forward order."""
     _new: dict[Place, Tensor] = field(default_factory=dict)
     _sums: dict[StreamStep, Tensor] = field(default_factory=dict)
-    _put_in: dict[int, Tensor] = field(default_factory=dict)
-    """What whole layers read beside the stream."""
+    _put_in: dict[Place, Tensor] = field(default_factory=dict)
+    """What parts that the stream goes past read beside it."""
 
     def __post_init__(self) -> None:
         live = self.cuts.live()
@@ -118,8 +118,9 @@ class Rewire:
                 found.append((network.site(f"L{layer}.mlp_out"), self._part(layer, "mlp")))
             if (layer, BLOCK) in self.senders:  # before what was put in is taken out
                 found.append((self.wiring.block(layer).added, self._part(layer, BLOCK)))
-            if (layer, BLOCK) in self.receivers:
-                found += [*self._given(layer), (self.wiring.block(layer).leaves, self._taken_out(layer))]
+            for slot, port in ports.items():
+                if port.leaves is not None:
+                    found += [*self._given(layer, slot, port), (port.leaves, self._taken_out(layer, slot, port))]
         if (None, None) in self.receivers:
             found.append((self.wiring.last, self._last))
         return found
@@ -184,8 +185,8 @@ class Rewire:
             new, touched = self._new.pop((layer, slot)), self._touched((layer, slot))
             if slot not in SLOTS:
                 changed = torch.where(touched[:, :, None], new[:, 0].to(value.dtype), value)
-                if slot == BLOCK:
-                    self._put_in[layer] = changed - value
+                if self.wiring.port(Receiver(layer, None, slot)).leaves is not None:
+                    self._put_in[layer, slot] = changed - value
                 return changed
             heads = self._heads_at((layer, slot)).to(value.device)
             if self._own_keys(layer, slot):
@@ -195,14 +196,14 @@ class Rewire:
 
         return put
 
-    def _taken_out(self, layer: int) -> Change:
-        return lambda value: value - self._put_in.pop(layer).to(value)
+    def _taken_out(self, layer: int, slot: str | None, port: Port) -> Change:
+        return lambda value: value - port.past(self.wiring.network, self._put_in.pop((layer, slot))).to(value)
 
-    def _given(self, layer: int) -> list[tuple[Site, Change]]:
-        """What a whole layer reads beside its stream, of senders that are cut from it."""
-        (reads,) = self.receivers[layer, BLOCK]
+    def _given(self, layer: int, slot: str | None, port: Port) -> list[tuple[Site, Change]]:
+        """What a part reads beside its stream, of senders that are cut from it."""
+        (reads,) = self.receivers[layer, slot]
         found = []
-        for given in self.wiring.block(layer).given:
+        for given in port.given:
             writes = self.senders.get((given.sender.layer, _writes(given.sender)))
             if writes is not None:
                 found.append((given.site, self._mixed(given.site, self.cuts.share[:, writes[0], reads])))

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from assay.core.edge_names import BLOCK, Receiver, parse_receiver, parse_sender
+from assay.core.edge_names import Receiver, parse_receiver, parse_sender
 from assay.core.progress import report
 from assay.engine.edges.expanded import group_size, parting, widened
 from assay.engine.edges.many import ManyCircuits
@@ -47,8 +47,9 @@ def why_whole(made: ManyCircuits) -> str | None:
     chain = network.structure.main_chain
     if (why := why_tapped(network)) is not None:
         return why
-    if any(parse_receiver(name).slot == BLOCK for name in made.receivers):
-        return "whole layers are nodes, and a pass that goes on from one would go past it"
+    read = (parse_receiver(name) for name in made.receivers)
+    if any(made.wiring.port(each).leaves is not None for each in read if each.layer is not None):
+        return "the stream itself goes past some nodes, and a pass that goes on from one would miss that"
     if chain is None or chain.broken:
         return "this model has no stack of blocks that hand on a residual stream" if chain is None else chain.broken
     return proven(network, False).refused

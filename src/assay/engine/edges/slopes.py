@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.core.edge_names import BLOCK, Sender, parse_receiver, parse_sender
+from assay.core.edge_names import Sender, parse_receiver, parse_sender
 from assay.engine.edges.expanded import group_size, own_keys, widening
 from assay.engine.edges.many import ManyCircuits
 from assay.engine.edges.pulled import Pulled
@@ -68,9 +68,10 @@ class Slopes:
         streams = dict.fromkeys(at.port.reading.stream for at in self.reads if at.port is not None)
         wide = {} if self.shared else self._wide()
         read = {site: after for site, (_, after) in wide.items()}
-        leaves = {at.site: wiring.block(at.place[0] or 0).leaves for at in self.reads if at.place[1] == BLOCK}
+        around = {at.site: at.port for at in self.reads if at.port is not None and at.port.leaves is not None}
         attached = [*(read.get(at.site, at.site) for at in self.reads if at.port is not None), wiring.last]
-        attached += [*leaves.values(), *(given.site for given in self._given)]
+        attached += [port.leaves for port in around.values() if port.leaves is not None]
+        attached += [given.site for given in self._given]
         read_too = dict.fromkeys([*streams, *(norm.before for norm in wiring.norms)])
         changing = [
             *many.changes(run.edits, many.scope(run)),
@@ -89,8 +90,9 @@ class Slopes:
             site: torch.zeros_like(kept.sites[site]) if gradient is None else gradient
             for site, gradient in zip(sites, gradients, strict=True)
         }
-        for enters, left in leaves.items():  # what goes past a whole layer is none of what it reads
-            by_site[enters] = by_site[enters] - by_site[left]
+        for enters, port in around.items():
+            if port.leaves is not None:  # what goes past a part is none of what it reads
+                by_site[enters] = by_site[enters] - port.past(network, by_site[port.leaves])
         many.tally.backward += 1
         self.points += points
         slopes = {site: value.unflatten(0, (points, examples)) for site, value in by_site.items()}

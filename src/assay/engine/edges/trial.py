@@ -84,14 +84,13 @@ def _heads(wiring: Wiring, layer: int) -> tuple[list[Sender], list[Receiver]]:
 def _why_not(wiring: Wiring, whole: Collection[int], blocks: Collection[int]) -> str | None:
     network = wiring.network
     senders, receivers = everything(wiring, whole, blocks)
-    given = [each.site for layer in blocks for each in wiring.block(layer).given]
     kept = torch.zeros(1, len(senders), len(receivers))
     for inputs in network.examples:
         other = other_tokens(network, inputs)
         if other is None:
             return "there are no example tokens to try it on"
         try:
-            sites = [*(wiring.written(sender) for sender in senders), *given]
+            sites = wiring.carried(senders, receivers)
             there = forward(network, other, keep=dict.fromkeys(sites), once=True)
             cut = Rewire(wiring, cuts(wiring, senders, receivers, kept), there.sites.__getitem__)
             here = forward(network, inputs, cut.changes())

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.core.edge_names import BLOCK, parse_receiver, parse_sender
+from assay.core.edge_names import parse_receiver, parse_sender
 from assay.engine.edges.many import ManyCircuits
 from assay.engine.edges.rewire import by_place
 from assay.engine.passes import forward
@@ -53,7 +53,7 @@ def changes(
 
 @dataclass
 class Given:
-    """What a whole layer reads of one sender beside its stream: the change of that, and the slopes along it so far."""
+    """What a part reads of one sender beside its stream: the change of that, and the slopes along it so far."""
 
     sender: int
     receiver: int
@@ -67,11 +67,11 @@ class Given:
 
 
 def given_beside(made: ManyCircuits, runner: Runner, own: Mapping[Site, Tensor]) -> list[Given]:
-    """All that whole layers read of these senders beside their stream."""
+    """All that parts read of these senders beside their stream."""
     numbers = {parse_sender(name): number for number, name in enumerate(made.senders)}
     found = []
     for number, reads in enumerate(map(parse_receiver, made.receivers)):
-        given = made.wiring.block(reads.layer or 0).given if reads.slot == BLOCK else ()
+        given = () if reads.layer is None else made.wiring.port(reads).given
         for each in (one for one in given if one.sender in numbers):
             change = replaced(made, runner, own, each.site) - own[each.site]
             found.append(Given(numbers[each.sender], number, each.site, change, change.new_zeros(len(change))))
