@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.conformance import zoo
 from torch import Tensor, nn
 
-from assay import metric
+from assay import edit, metric, sweep
 from assay.core.errors import InputError
 from assay.engine.model import Model, load
 
@@ -102,6 +104,44 @@ def test_a_dict_is_passed_on_as_it_is() -> None:
     with torch.no_grad():
         wanted = native(input_ids=TOKENS).logits
     assert torch.equal(load(native).run({"input_ids": TOKENS}).logits, wanted)
+
+
+def random_ids(rows: int, length: int, seed: int) -> Tensor:
+    return torch.randint(5, 50, (rows, length), generator=torch.Generator().manual_seed(seed))
+
+
+def own_inputs(case: str, model: Model) -> list[Any]:
+    """Inputs of which the tokens of the prompts are not what the scheduled blocks go over; two of each."""
+    made: dict[str, Callable[[int], Any]] = {
+        "a longer encoder": lambda i: {"input_ids": random_ids(3, 7, i), "decoder_input_ids": random_ids(3, 5, 9 + i)},
+        "a longer decoder": lambda i: {"input_ids": random_ids(3, 3, i), "decoder_input_ids": random_ids(3, 5, 9 + i)},
+        "as long": lambda i: {"input_ids": random_ids(3, 5, i), "decoder_input_ids": random_ids(3, 5, 9 + i)},
+        "texts alone": lambda i: random_ids(3, 5, i).tolist(),
+        "embeddings": lambda i: {"inputs_embeds": model.native.get_input_embeddings()(random_ids(3, 5, i)).detach()},  # type: ignore[operator]
+    }
+    return [made[case](i) for i in range(2)]
+
+
+@pytest.mark.parametrize("case", ["a longer encoder", "a longer decoder", "as long", "texts alone", "embeddings"])
+def test_sweeps_of_own_inputs_give_the_naive_numbers(case: str) -> None:
+    """The schedule plans by the positions of prompts, so it leaves alone what has others."""
+    native: Any = zoo.build("llama" if case == "embeddings" else "BartForConditionalGeneration")[0]
+    if case != "embeddings":
+        native.generation_config.decoder_start_token_id = 2
+    model = load(native)
+    stack = "" if case == "embeddings" else "dec."
+    first, second = own_inputs(case, model)
+    places: dict[str, list[int] | None] = {"layer": None} if case == "texts alone" else {"layer": None, "pos": [1, 4]}
+    for site, over in ((f"{stack}resid_pre", places), (f"{stack}z", {"layer": None, "head": None})):
+        experiment = sweep(
+            edit.patch(site, source="b"), over, inputs={"a": first, "b": second}, base="a",
+            metrics=[metric.logit(9), metric.entropy(pos=None)],
+        )  # fmt: skip
+        slow, fast = (model.measure(experiment, engine=engine) for engine in ("naive", "scheduled"))
+        for name in slow.names:
+            np.testing.assert_allclose(fast[name].values, slow[name].values, rtol=1e-4, atol=1e-5)
+        scheduled = any(fact.startswith("engine: scheduled") for fact in fast.provenance.facts)
+        assert scheduled == (case == "as long")
 
 
 def test_every_position_of_an_axis_of_its_own_is_read() -> None:

@@ -18,6 +18,7 @@ from assay.experiments.site_metrics import SiteMetric
 from assay.models.attention import IMPLEMENTATION
 from assay.models.chain import Chain
 from assay.models.network import Network
+from assay.models.prompts import Prompts
 from assay.models.structure import Site
 
 
@@ -45,6 +46,17 @@ def fitness(network: Network, experiment: Experiment, variants: Sequence[Mapping
         if outside(site, chain):
             return Fitness(None, f"{site} lies outside the chain of blocks")
     return Fitness(chain, whole=_why_whole(network, chain, sites))
+
+
+def why_uncounted(prompts: Mapping[str, Prompts]) -> str | None:
+    """Why positions of these inputs can't be planned by; None where each prompt's tokens are what the blocks go over."""
+    for name, given in prompts.items():
+        tensors = given.tensors or {"input_ids": None}
+        ids = tensors.get("decoder_input_ids", tensors.get("input_ids"))
+        counted = "input_ids" in tensors if ids is None else ids.shape[-1] == given.lengths[0]
+        if given.decoder_start is not None or not counted:
+            return f"the positions of {name!r} are not those of one sequence of tokens"
+    return None
 
 
 def touched(network: Network, experiment: Experiment, variants: Iterable[Mapping[str, Run]]) -> set[Site]:

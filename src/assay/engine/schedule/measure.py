@@ -27,7 +27,7 @@ from assay.engine.reads import Reads
 from assay.engine.rows import batch_size, groups
 from assay.engine.runner import executed
 from assay.engine.schedule.execution import Execution
-from assay.engine.schedule.fitness import Fitness, fitness
+from assay.engine.schedule.fitness import Fitness, fitness, why_uncounted
 from assay.engine.schedule.meeting import CannotMeetError
 from assay.engine.schedule.plan import Plan
 from assay.engine.schedule.proof import Proof, proof
@@ -129,8 +129,8 @@ def prepare(network: Network, experiment: Experiment, prompts: Mapping[str, Prom
         return why
     case = _Case.of(network, experiment, prompts, rewrite="head_out" not in asked.without)
     fit = fitness(network, experiment, case.filled)
-    if fit.refused is not None:
-        return fit.refused
+    if (why := fit.refused or why_uncounted(prompts)) is not None:
+        return why
     found = proven(network, fit.whole is None and "position" not in asked.without)
     if found.refused is not None:
         return found.refused
