@@ -13,7 +13,8 @@ from assay.studies.anonymity.piece import Role
 _NOBODY = re.compile(
     r"^\W*$|\banon|\bauthors?\b|\bcontributors?\b|\bunknown\b|\bnone\b|\bnull\b|\byour\b|\buser(?:name)?\b"
     r"|\broot\b|\bexample\b|\bteam\b|"
-    r"\bsubmission\b|\bdouble[- ]blind\b|^todo\b|^\W*x{2,}\W*$|^self\b|^args?\b|^str\b|^\W*name\W*$|^public\b"
+    r"\bsubmission\b|\bpipeline\b|\bscript\b|\bdouble[- ]blind\b"
+    r"|^todo\b|^\W*x{2,}\W*$|^self\b|^args?\b|^str\b|^\W*name\W*$|^public\b"
     r"|^localhost\b|^default\b",
     re.I,
 )
@@ -27,9 +28,9 @@ _TOOLS = re.compile(
     re.I,
 )
 _LINES = near(
-    r"^[ \t>#%*/;!<'\"-]{0,12}(?:@|__)?(?P<key>authors?|author_name|author_email|created by|written by"
+    r"^[ \t>#%*/;!<'\"+-]{0,12}(?:@|__)?(?P<key>authors?|author_name|author_email|created[ _]by|written[ _]by"
     r"|maintainers?|maintained by|contact(?: person)?|"
-    r"corresponding author|prepared by|developed by|modified by|last modified by|principal investigators?"
+    r"corresponding author|prepared by|developed[ _]by|modified by|last modified by|principal investigators?"
     r"|advisors?|supervisors?|"
     r"owner|given-names|family-names|affiliations?|institutions?)(?:__)?[\"']?[ \t]*[:=][ \t]*(?P<value>[^\n]{2,120})",
     "author|ed by|ed_by|maintainer|contact|principal inv|advisor|supervisor|owner|-names|affiliation|institution",
@@ -97,14 +98,14 @@ def find_fields(text: str, role: Role) -> Iterator[Match]:
 
 def _inner(match: re.Match[str]) -> tuple[int, int]:
     """Where the value stands without quotes and brackets around it."""
-    value, around = match["value"], " \t\n\"'[]{}(),;"
+    value, around = match["value"], " \t\n\"'[]{}(),;*"
     start = match.start("value") + len(value) - len(value.lstrip(around))
     return start, start + len(value.strip(around))
 
 
 def _is_value(match: re.Match[str], role: Role) -> bool:
     """Whether what stands behind the key is a name, and not code or a sentence."""
-    value = match["value"].strip().strip("\"'[]{}(),;")
+    value = match["value"].strip().strip("\"'[]{}(),;* ")
     if not names_somebody(value):
         return False
     if "key" not in match.groupdict():
@@ -130,7 +131,7 @@ def names_somebody(value: str) -> bool:
 
 _JSON_PEOPLE = re.compile(
     r"^(?:authors?|creators?|maintainers?|author_name|contributors?|owner_name|full_?name|last_?modified_?by"
-    r"|display_?name|artist|annotators?)$",
+    r"|display_?name|artist|annotators?|(?:created|developed|written|uploaded|labell?ed|annotated)_?by)$",
     re.I,
 )
 _JSON_ACCOUNTS = re.compile(

@@ -46,8 +46,8 @@ _SHARED = near(
     r"|sites)\.google\.com/[\w/.?=&#@~%-]{8,}"
     r"|colab\.research\.google\.com/drive/[\w-]{10,}|(?:www\.)?dropbox\.com/[\w/.?=&-]{6,}|(?:1drv\.ms"
     r"|[\w-]+\.sharepoint\.com|app\.box\.com)/[\w/.?=&-]{4,}"
-    r"|(?:[\w-]+\.)?notion\.(?:so|site)/[\w/-]{8,}|[\w-]+\.slack\.com\b|discord\.gg/\w+|forms\.gle/\w+",
-    "overleaf.com|google.com/|dropbox.com|1drv.ms|sharepoint.com|app.box.com|notion.|slack.com|discord.gg|forms.gle",
+    r"|(?:[\w-]+\.)?notion\.(?:so|site)/[\w/-]{8,}|[\w-]+\.slack\.com\b|(?:[\w-]+\.)?zoom\.us/(?:j|my|rec)/[\w./?=-]+|discord\.gg/\w+|forms\.gle/\w+",
+    "overleaf.com|google.com/|dropbox.com|1drv.ms|sharepoint.com|app.box.com|notion.|slack.com|zoom.us|discord.gg|forms.gle",
     before=50,
     after=300,
 )
@@ -56,9 +56,9 @@ _PROFILE = near(
     r"|scholar\.google\.[\w.]+/citations\?[\w=&;-]*user=[\w-]+"
     r"|openreview\.net/profile\?id=[\w~-]+|(?:www\.)?semanticscholar\.org/author/[\w/-]+|dblp\.org/pid/[\w/-]+"
     r"|(?:www\.)?researchgate\.net/profile/[\w-]+"
-    r"|orcid\.org/[\dX-]{19}|bsky\.app/profile/[\w.-]+",
+    r"|orcid\.org/[\dX-]{19}|bsky\.app/profile/[\w.-]+|calendly\.com/[\w-]+|(?:mastodon|fosstodon|sigmoid|mathstodon)\.\w+/@\w+",
     "linkedin.com/in|twitter.com/|x.com/|scholar.google|openreview.net/profile|semanticscholar.org/author"
-    "|dblp.org/pid|researchgate.net/profile|orcid.org/|bsky.app/profile",
+    "|dblp.org/pid|researchgate.net/profile|orcid.org/|bsky.app/profile|calendly.com/|mastodon.|fosstodon.|sigmoid.|mathstodon.",
     before=6,
     after=200,
 )
@@ -91,7 +91,9 @@ _THEIRS = re.compile(
 _OURS_AFTER = re.compile(
     r"\S*\s*(?:\(ours\)|(?:is|are) (?:our|ours)\b|(?:#|//|%|--) *our\b)|[\w./-]*/(?:actions|workflows)/\S*badge", re.I
 )
-_CLONE = re.compile(r"(?:git\s+(?:clone|remote\s+add\s+\w+)|docker\s+(?:pull|run|push))\s+(?:-\S+\s+)*\S*$")
+_CLONE = re.compile(
+    r"(?:^\s*-e git\+\S*|git\s+(?:clone|remote\s+add\s+\w+)|docker\s+(?:pull|run|push))\s+(?:-\S+\s+)*\S*$", re.M
+)
 
 
 _VARIABLES = frozenset(("none", "null", "args", "self", "cfg", "config", "entity"))

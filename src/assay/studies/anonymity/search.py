@@ -9,6 +9,7 @@ from dataclasses import replace
 from assay.studies.anonymity.addresses import find_addresses
 from assay.studies.anonymity.fields import find_fields, names_somebody
 from assay.studies.anonymity.folding import fold
+from assay.studies.anonymity.formats import find_formats
 from assay.studies.anonymity.links import find_links
 from assay.studies.anonymity.machine import find_machine
 from assay.studies.anonymity.match import CERTAIN, Match, strongest
@@ -39,6 +40,7 @@ def _all(text: str, names: Names, role: Role) -> tuple[list[Match], list[str]]:
     matches += find_machine(text, role)
     matches += find_fields(text, role)
     matches += find_signed(text, role)
+    matches += find_formats(text, role)
     matches += _git(text, role)
     linked, unknown = find_links(text, role)
     matches += linked

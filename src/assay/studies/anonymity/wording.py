@@ -75,9 +75,12 @@ _OWN = near(
     rf"|found)\s+(?:previously\s+|earlier\s+|before\s+)?(?:in\s+)?[\s~(]*{_CITE}"
     rf"|{_CITE}\)?\s*,?\s+(?:where|in\s+which)\s+we\s+(?:first\s+)?(?:show\w*|propos\w+|introduc\w+|demonstrat\w+|found)"
     rf"|\bin\s+{_CITE}\s*,?\s+we\s+(?:show\w*|propos\w+|introduc\w+|demonstrat\w+|found|studied|argued|developed)"
+    rf"|\b(?:our|my)\s+(?:own\s+)?(?:arxiv\s+)?(?:preprint|(?:master|bachelor|doctoral|phd)(?:['’]?s)?\s+(?:thesis|dissertation))[\s~,(]*{_CITE}"
+    rf"|\b(?:first|second|third|last|lead|senior|corresponding)\s+authors?['’]s?\s+(?:own\s+)?(?:master|bachelor|phd|doctoral|thesis"
+    rf"|dissertation|previous|earlier|blog|home)\w*"
     rf"|\b(?:follow(?:ing|s)?|extend(?:s|ing)?|build(?:s|ing)? "
     rf"(?:up)?on)\s+our\s+(?:own\s+)?(?:[\w-]+\s+){{0,3}}{_CITE}",
-    "our |our\n|my |we |we\n|our~|we~",
+    "our |our\n|my |we |we\n|our~|we~|author's|author’s|authors'|authors’",
     before=140,
     after=280,
     flags=re.I,

@@ -13,6 +13,7 @@ from assay.studies.anonymity.readers.archive import read_compressed, read_tar, r
 from assay.studies.anonymity.readers.binary import read_binary
 from assay.studies.anonymity.readers.git import is_loose, read_bundle, read_git_text, read_loose, read_pack_file
 from assay.studies.anonymity.readers.image import read_gif, read_jpeg, read_png, read_tiff, read_webp
+from assay.studies.anonymity.readers.media import is_media, read_media
 from assay.studies.anonymity.readers.parquet import read_parquet
 from assay.studies.anonymity.readers.pdf import read_pdf
 from assay.studies.anonymity.readers.text import decoded, read_text
@@ -61,6 +62,8 @@ def _reader(data: bytes, name: PurePosixPath) -> Reader:
         return read_tar
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return read_webp
+    if is_media(data):
+        return read_media
     if b"%PDF-" in data[:1024]:
         return read_pdf
     if decoded(data) is None:

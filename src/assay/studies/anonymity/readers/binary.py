@@ -1,4 +1,4 @@
-"""Files of unknown format: runs of readable letters, as the command `strings` finds them, in ASCII, UTF-8, UTF-16, UTF-32."""
+"""Files of unknown format: runs of readable letters, as `strings` finds them, in ASCII, UTF-8, UTF-16 (both ways), UTF-32."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _NARROW = re.compile(rb"(?:[\x20-\x7e\t]|[\xc3-\xc5][\x80-\xbf]){6,}")
 _WIDE = re.compile(rb"(?:[\x20-\x7e]\x00){6,}")
 
 
+_WIDE_TURNED = re.compile(rb"(?:\x00[\x20-\x7e]){6,}")
 _WIDEST = re.compile(rb"(?:[\x20-\x7e]\x00\x00\x00){6,}")
 
 
@@ -21,5 +22,7 @@ def read_binary(data: bytes, name: PurePosixPath, limits: Limits) -> Iterator[It
     yield Piece(narrow, Role.BINARY, "among its bytes")
     if wide := "\n".join(run.decode("utf-16-le") for run in _WIDE.findall(data)):
         yield Piece(wide, Role.BINARY, "among its bytes (UTF-16)")
+    if turned := "\n".join(run.decode("utf-16-be") for run in _WIDE_TURNED.findall(data)):
+        yield Piece(turned, Role.BINARY, "among its bytes (UTF-16)")
     if widest := "\n".join(run.decode("utf-32-le") for run in _WIDEST.findall(data)):
         yield Piece(widest, Role.BINARY, "among its bytes (UTF-32)")
