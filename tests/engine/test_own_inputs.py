@@ -34,7 +34,7 @@ def test_a_name_that_is_not_read_is_refused(name: str) -> None:
 def test_names_that_parts_read_are_taken(llama: Model) -> None:
     """`is_causal` is in the type of Llama's **kwargs; `output_attentions` is looked up by code around it."""
     assert {"is_causal", "output_attentions", "position_ids"} <= llama.network.arguments
-    assert "atention_mask" not in llama.network.arguments and "input" not in llama.network.arguments
+    assert not {"atention_mask", "input"} & llama.network.arguments, "what an activation calls its tensor is no input"
 
 
 class Handing(nn.Module):

@@ -35,7 +35,7 @@ def arguments_of(native: nn.Module) -> frozenset[str]:
 
 
 def _handed_on(native: nn.Module) -> Iterator[nn.Module]:
-    """The model, and the parts to which **kwargs can come: through forwards that have them. torch's own read none."""
+    """The model, and the parts to which **kwargs can come: through forwards that have them."""
     yield native
     waiting = [native]
     while waiting:
@@ -45,9 +45,16 @@ def _handed_on(native: nn.Module) -> Iterator[nn.Module]:
         for child in module.children():
             if isinstance(child, nn.ModuleList | nn.ModuleDict):
                 waiting.append(child)
-            elif not type(child).__module__.startswith("torch."):
+            elif not _given_by_place(child):
                 waiting.append(child)
                 yield child
+
+
+def _given_by_place(part: nn.Module) -> bool:
+    """torch's modules, and those of transformers that take one tensor (an activation, an MLP), are called with it alone."""
+    home = type(part).__module__
+    one = home.startswith("transformers.") and len(own_arguments(part)) == 1 and not _takes_any(part)
+    return home.startswith("torch.") or one
 
 
 def _takes_any(module: nn.Module) -> bool:
