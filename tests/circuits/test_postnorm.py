@@ -78,6 +78,20 @@ def test_eap_is_the_derivative_of_the_mask(name: str, ablation: str, grouped: bo
     np.testing.assert_allclose(found.values, wanted, atol=1e-9 * np.abs(wanted).max())
 
 
+@pytest.mark.parametrize("name", ["bert", "xlnet", "prophetnet"])
+def test_eap_is_the_derivative_of_the_mask_where_attention_is_one_node(name: str) -> None:
+    """XLNet's attention adds its input to its output by itself: what is put in is taken out of the sum. All fp32 in part: 1e-4."""
+    subject = load(zoo.build(name)[0])
+    graph, pairs = Graph.of(subject, grouped="whole"), pairs_of_ids()
+    found = eap(subject, pairs, **HOW, grouped="whole", check=0)  # type: ignore[arg-type]
+    wanted = mask_derivative(subject, graph, "counterfactual")
+    np.testing.assert_allclose(found.values, wanted, atol=1e-4 * np.abs(wanted).max())
+    exact = edge_patching(subject, pairs, **HOW, grouped="whole")  # type: ignore[arg-type]
+    cut = whole_passes(subject, graph, list(graph.edges), "counterfactual")
+    np.testing.assert_allclose(exact.per_example, cut, atol=2e-5 * max(1.0, float(np.abs(cut).max())))
+    assert graph.whole == (0, 1) and float(np.abs(cut).max()) > 0.01
+
+
 def test_a_soft_mask_is_differentiated_through_the_norms() -> None:
     """At numbers between 0 and 1, where everything is cut in part: against central differences by hand."""
     subject, pairs = model("bert")[0], pairs_of_ids(2)

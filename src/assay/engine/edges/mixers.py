@@ -9,7 +9,7 @@ passes on the example inputs for each place that is tried, once for each model t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assay.core.sites import SiteName
 from assay.engine.edges.norm_readers import NormReaders
@@ -49,8 +49,12 @@ def find_mixers(network: Network, depth: int) -> dict[int, Mixer | str]:
     entries = {layer: list(_entries(network, layer)) for layer in added}
     mlps = {layer: sites[name] for layer in added if (name := SiteName("mlp_out", layer)) in sites}
     known = [*streams.values(), *added.values(), *mlps.values(), *(site for some in entries.values() for site in some)]
-    norms = NormReaders.of(network, known)
+    sums = {layer: sites[name] for layer in added if (name := SiteName("resid_mid", layer)) in sites}
+    norms = NormReaders.of(network, [*known, *sums.values()])
     places = {layer: list(norms.ports(streams[layer], entries[layer])) for layer in added}
+    for layer, ports in places.items():
+        if network.structure.kinds[None, layer] == "post-norm":  # its output may be added to its input within the place
+            ports += [replace(port, leaves=sums[layer]) for port in ports if port.reading.scale is None]
     found |= dict.fromkeys(added, "what it reads is not the stream through a norm")
     while left := {layer: Mixer(ports.pop(0), added[layer]) for layer, ports in places.items() if ports}:
         wrong = _unfit(norms.seen, left, streams, mlps)
@@ -109,6 +113,7 @@ def _unfit(
     values = {streams[layer]: here[streams[layer]] for layer in mixers}
     values |= {mixer.port.site: there[mixer.port.site] for mixer in mixers.values()}
     values |= {mixer.added: here[mixer.added] for mixer in mixers.values()}
+    values |= {leaves: here[leaves] for mixer in mixers.values() if (leaves := mixer.port.leaves) is not None}
     passed = seen.under(values, mlps.values())
     for layer in mixers.keys() & mlps.keys():
         if mlps[layer] not in passed or not same(passed[mlps[layer]], here[mlps[layer]]):

@@ -103,9 +103,11 @@ class Rewire:
             found.append((network.site("L0.resid_pre"), self._part(None, "write")))
         norms = self.wiring.norms if self.senders else ()
         for layer in range(self.wiring.depth):
-            found += [each for norm in norms if norm.part.layer == layer for each in self._between(norm)]
             slots = [slot for slot in (*SLOTS, MIXER, BLOCK, None) if (layer, slot) in self.receivers]
             ports = {slot: self.wiring.port(Receiver(layer, None, slot)) for slot in slots}
+            if MIXER in ports:  # before a norm's sum is kept
+                found += self._leaving(layer, MIXER, ports[MIXER])
+            found += [each for norm in norms if norm.part.layer == layer for each in self._between(norm)]
             if (layer, MIXER) in self.senders:  # before the stream that already has what it adds is read
                 found.append((self.wiring.mixer(layer).added, self._part(layer, MIXER)))
             streams = dict.fromkeys(port.reading.stream for port in ports.values())
@@ -118,9 +120,7 @@ class Rewire:
                 found.append((network.site(f"L{layer}.mlp_out"), self._part(layer, "mlp")))
             if (layer, BLOCK) in self.senders:  # before what was put in is taken out
                 found.append((self.wiring.block(layer).added, self._part(layer, BLOCK)))
-            for slot, port in ports.items():
-                if port.leaves is not None:
-                    found += [*self._given(layer, slot, port), (port.leaves, self._taken_out(layer, slot, port))]
+            found += [each for slot in ports if slot != MIXER for each in self._leaving(layer, slot, ports[slot])]
         if (None, None) in self.receivers:
             found.append((self.wiring.last, self._last))
         return found
@@ -195,6 +195,12 @@ class Rewire:
             return value.index_copy(2, heads, torch.where(touched[:, None, :, None], new.to(value.dtype), old))
 
         return put
+
+    def _leaving(self, layer: int, slot: str | None, port: Port) -> list[tuple[Site, Change]]:
+        """Where the stream goes past a part: what the part is given besides, and what was put in taken out."""
+        if port.leaves is None:
+            return []
+        return [*self._given(layer, slot, port), (port.leaves, self._taken_out(layer, slot, port))]
 
     def _taken_out(self, layer: int, slot: str | None, port: Port) -> Change:
         return lambda value: value - port.past(self.wiring.network, self._put_in.pop((layer, slot))).to(value)
