@@ -80,7 +80,7 @@ def test_eap_is_the_derivative_of_the_mask(name: str, ablation: str, grouped: bo
 
 @pytest.mark.parametrize("name", ["bert", "xlnet", "prophetnet"])
 def test_eap_is_the_derivative_of_the_mask_where_attention_is_one_node(name: str) -> None:
-    """XLNet's attention adds its input to its output by itself: what is put in is taken out of the sum. All fp32 in part: 1e-4."""
+    """XLNet adds attention's input to its output within: what is put in is taken out of the sum. Native fp32: 1e-4."""
     subject = load(zoo.build(name)[0])
     graph, pairs = Graph.of(subject, grouped="whole"), pairs_of_ids()
     found = eap(subject, pairs, **HOW, grouped="whole", check=0)  # type: ignore[arg-type]
