@@ -106,7 +106,7 @@ def test_the_mean_of_what_a_block_adds_is_the_mean() -> None:
     np.testing.assert_allclose(runner.value(made.source, site)[0], added, atol=1e-5 * float(added.abs().max()))
 
 
-@pytest.mark.parametrize("name", ["minimax", "gemma4_text"])
+@pytest.mark.parametrize("name", ["minimax", "zaya"])
 def test_circuits_are_found_run_drawn_and_saved(name: str, tmp_path: Path) -> None:
     subject, pairs = model(name), pairs_of_ids()
     graph = Graph.of(subject)

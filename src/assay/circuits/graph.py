@@ -220,7 +220,9 @@ class Graph:
         return found
 
     def heads_of(self, receiver: str) -> tuple[str, ...]:
-        """The senders that compute with what a receiver reads: one head, MLP or mixer, or the heads that share a key."""
+        """The senders that compute with what a receiver reads: one head, MLP or mixer, or the heads that share a key, be it
+        with a later layer's.
+        """
         match = _RECEIVER.match(receiver)
         if match is None:
             raise DataError(
@@ -230,9 +232,14 @@ class Graph:
         if kind is None:
             return (receiver,)
         if kind == "H":
-            return (head_name(layer, int(number)),)
+            return self._with_takers(layer, match[4], [int(number)])
         share = self.layers[layer].heads // self.layers[layer].kv_heads
-        return tuple(head_name(layer, int(number) * share + i) for i in range(share))
+        return self._with_takers(layer, match[4], [int(number) * share + i for i in range(share)])
+
+    def _with_takers(self, layer: int, slot: str, heads: Sequence[int]) -> tuple[str, ...]:
+        """Heads of a layer, and for keys and values the same heads of the layers that take these over."""
+        takers = [i for i, later in enumerate(self.layers) if later.keys == layer] if slot in ("k", "v") else []
+        return tuple(head_name(at, head) for at in (layer, *takers) for head in heads)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` gives an equal graph."""
@@ -257,6 +264,7 @@ class Graph:
         shared = [f"L{i}.KV{h}" for h in range(layer.kv_heads)] if self.grouped else heads
         if layer.heads == layer.kv_heads:
             shared = heads  # nothing is shared: the names are the same either way
+        shared = shared if layer.keys is None else []
         slots = [
             f"{owner}.{slot}" for slot, owners in zip(SLOTS, (heads, shared, shared), strict=True) for owner in owners
         ]
@@ -272,8 +280,10 @@ def _wholes(i: int, layer: Layer) -> list[str]:
     return [f"L{i}.{MIXER}"] * layer.whole + [f"L{i}.{BLOCK}"] * layer.block
 
 
-def _rest(layer: Layer) -> list[bool]:
+def _rest(layer: Layer) -> list[Any]:
     """What few layers are, in JSON: nothing where it is none of it."""
+    if layer.keys is not None:
+        return [layer.whole, layer.block, layer.keys]
     return [layer.whole, layer.block] if layer.block else [True] if layer.whole else []
 
 

@@ -54,6 +54,10 @@ def information_flow(
             "information flow shares out sums, and this model norms or multiplies its stream on its way: use eap or "
             "edge_patching."
         )
+    if level == "node" and any(layer.keys is not None for layer in layers_of(model, "heads")):
+        raise SiteError(
+            "information flow of nodes follows each layer's own values, and here some are an earlier layer's."
+        )
     graph = Graph.of(model) if level == "edge" else Graph(layers_of(model, "heads"))
     names: list[str] = []
     parts: list[tuple[list[int], np.ndarray]] = []

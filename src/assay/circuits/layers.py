@@ -31,6 +31,7 @@ class Layer:
     """What one layer holds: query heads, key/value heads, whether it has an MLP, whether both read the same stream.
 
     `whole`: what mixes positions in it is one node, and it has no heads. `block`: it is one node itself, and has no parts.
+    `keys`: its heads take over the keys and values of that earlier layer, and read only their queries themselves.
     """
 
     heads: int
@@ -39,6 +40,7 @@ class Layer:
     parallel: bool = False
     whole: bool = False
     block: bool = False
+    keys: int | None = None
 
     @property
     def mixing(self) -> int:
@@ -76,37 +78,39 @@ def _layer(model: Model, wires: Wiring, i: int, attention: Attention) -> Layer:
     if not any(_site(model, name, i) for name in ("attn_out", "ssm_out", "cross_attn_out")):
         return Layer(0, 0, has_mlp, parallel)
     why = _why_no_heads(model, wires, i)
-    heads = None if attention == "whole" or _unnamed(model, i) else _heads(model, i)
+    keys = wires.keys.get(i)
+    heads = None if attention == "whole" or _unnamed(model, wires, i) else _heads(model, wires, i)
     if heads is not None and (why is None or attention == "heads"):
-        return Layer(*heads, has_mlp, parallel)
+        return Layer(*heads, has_mlp, parallel, keys=keys)
     if attention == "heads":
         raise SiteError(f"Layer {i} has no heads to name: {why}.")
     mixer = wires.mixers[i]
     if isinstance(mixer, Mixer):
         return Layer(0, 0, has_mlp, parallel, True)
     if heads is not None:
-        return Layer(*heads, has_mlp, parallel)  # their edges can't be cut, and the error then says why
+        return Layer(*heads, has_mlp, parallel, keys=keys)  # their edges can't be cut, and the error then says why
     no_heads = "" if why is None else f" has no heads to name ({why}), and"
     raise SiteError(f"Layer {i}{no_heads} can't be one node: {mixer}.")
 
 
 def _why_no_heads(model: Model, wires: Wiring, i: int) -> str | None:
-    return _unnamed(model, i) or wires.why_no_heads(i)
+    return _unnamed(model, wires, i) or wires.why_no_heads(i)
 
 
-def _unnamed(model: Model, i: int) -> str | None:
+def _unnamed(model: Model, wires: Wiring, i: int) -> str | None:
     """Why heads have no names in a layer; None where they have."""
     if _site(model, "ssm_out", i) is not None or _site(model, "cross_attn_out", i) is not None:
         return "it mixes positions by other means than self-attention"
-    for name in ("q", "k", "v", "z"):
-        if _site(model, name, i) is None:
-            return str(model.why_not(f"L{i}.{name}"))
-    k, v = (model.site(f"L{i}.{name}").sizes["kv_head"] for name in "kv")
+    owner = wires.keys.get(i, i)
+    for name, layer in (("q", i), ("k", owner), ("v", owner), ("z", i)):
+        if _site(model, name, layer) is None:
+            return str(model.why_not(f"L{layer}.{name}"))
+    k, v = (model.site(f"L{owner}.{name}").sizes["kv_head"] for name in "kv")
     return None if k == v else "it has other numbers of keys than of values"
 
 
-def _heads(model: Model, i: int) -> tuple[int, int]:
-    return model.site(f"L{i}.z").sizes["head"], model.site(f"L{i}.k").sizes["kv_head"]
+def _heads(model: Model, wires: Wiring, i: int) -> tuple[int, int]:
+    return model.site(f"L{i}.z").sizes["head"], model.site(f"L{wires.keys.get(i, i)}.k").sizes["kv_head"]
 
 
 def _site(model: Model, name: str, i: int) -> Site | None:

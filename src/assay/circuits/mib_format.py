@@ -195,6 +195,10 @@ def _config(graph: Graph, d_model: int) -> dict[str, Any]:
         raise DataError(
             f"MIB's format knows heads and MLPs, and layer {layer} is one node here: save the circuit itself."
         )
+    if takers := [i for i, layer in enumerate(graph.layers) if layer.keys is not None]:
+        raise DataError(
+            f"MIB's format gives each head keys of its own, and layer {takers[0]}'s are another's: save the circuit."
+        )
     kinds = {(layer.heads, layer.mlp, layer.parallel) for layer in graph.layers}
     if len(kinds) != 1 or not next(iter(kinds))[1]:
         raise DataError("MIB's format knows models whose layers are all alike, with heads and an MLP each.")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from assay.models.offloaded import weight_of
 from assay.models.ports import Port
-from assay.models.views import WHOLE, Frame, View
+from assay.models.views import WHOLE, Frame, View, differentiated
 
 Memory = dict[Port, Tensor]
 """Native tensors that passed earlier in this forward, by port."""
@@ -95,8 +95,8 @@ class Sum:
         return self._base(here, run) + self.view.read(here, run.frame)
 
     def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
-        branch, base = self.view.read(here, run.frame), self._base(here, run)
-        return self.view.write(here, torch.where(value == old, branch, value - base), run.frame)
+        branch, carried = self.view.read(here, run.frame), value - self._base(here, run)
+        return self.view.write(here, _kept(branch, carried, value == old), run.frame)
 
     def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         branch, carried = self.view.read(here, run.frame), value - self._base(here, run)
@@ -125,8 +125,8 @@ class Gain:
         return self.view.read(here, run.frame) - self._base(here, run)
 
     def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
-        whole = self.view.read(here, run.frame)
-        return self.view.write(here, torch.where(value == old, whole, self._base(here, run) + value), run.frame)
+        whole, carried = self.view.read(here, run.frame), self._base(here, run) + value
+        return self.view.write(here, _kept(whole, carried, value == old), run.frame)
 
     def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         whole, carried = self.view.read(here, run.frame), value + self._base(here, run)
@@ -230,6 +230,13 @@ class ExpertWeights:
 
     def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
         return value.reshape(*here.shape[:-1], self.n_experts).gather(-1, run.memory[self.chosen])
+
+
+def _kept(native: Tensor, carried: Tensor, same: Tensor) -> Tensor:
+    """What is carried; where nothing changed, the native number itself, with the derivatives of what is carried."""
+    if differentiated(carried):
+        native = native.detach() + (carried - carried.detach())
+    return torch.where(same, native, carried)
 
 
 def norm_scale(x: Tensor, centred: bool, eps: float) -> Tensor:

@@ -80,10 +80,11 @@ def test_only_the_layer_that_is_not_known_is_one_node() -> None:
     assert graph.receivers[-2:] == ("L1.block", "logits")
 
 
-@pytest.mark.parametrize("name", ["gpt_neox_japanese", "rwkv", "zamba", "zamba2", "gemma4_text"])
+@pytest.mark.parametrize("name", ["gpt_neox_japanese", "rwkv", "zamba", "zamba2", "zaya", "gemma4_text"])
 def test_nothing_cut_is_the_plain_run_and_everything_cut_the_other(name: str) -> None:
     model, _ = built(name)
-    graph, (here, there) = Graph.of(model), prompts(model)
+    graph = Graph.of(model, grouped="block" if name == "gemma4_text" else False)
+    here, there = prompts(model)
     plain, other = model.run(here.tolist()).logits, model.run(there.tolist()).logits
     assert graph.blocks and off(plain, other) > 0.01
     assert torch.equal(cut(model, graph, graph.allowed, here=here, there=there), plain)
@@ -118,7 +119,7 @@ def test_what_a_layer_is_given_has_an_owner() -> None:
 def test_keys_of_an_earlier_layer_go_with_its_edge() -> None:
     """Cut, they are the other run's, in that layer alone; kept, they follow what that layer computes in the circuit."""
     model, _ = built("gemma4_text")
-    graph, (here, there) = Graph.of(model), prompts(model)
+    graph, (here, there) = Graph.of(model, grouped="block"), prompts(model)
     mask = graph.allowed.copy()
     mask[graph.index("L0.block->L2.block")] = False
     sites = ["L0.k_rot", "L1.resid_post", "L2.k_rot", "L2.resid_pre", "L2.resid_post"]

@@ -17,6 +17,7 @@ from assay.engine.edges.heads_out import HeadsOut
 from assay.engine.edges.projections import projection
 from assay.engine.edges.reading import Norm, Port, Reading, same
 from assay.engine.edges.stream_norms import StreamNorm
+from assay.engine.edges.twice import Twice
 from assay.models.network import Network
 from assay.models.norms import CANNOT_RUN
 from assay.models.structure import Site
@@ -98,3 +99,19 @@ class Evidence:
 
     def _site(self, name: str) -> Site | None:
         return self.network.structure.sites.get(SiteName(name, self.layer))
+
+
+def shared_keys(network: Network, depth: int, seen: Twice) -> dict[int, int]:
+    """The layers whose attention takes over the keys of an earlier layer: whose."""
+    sites, found = network.structure.sites, dict[int, int]()
+    own = [layer for layer in range(depth) if {SiteName("k", layer), SiteName("k_rot", layer)} <= sites.keys()]
+    for layer in range(depth):
+        read = sites.get(SiteName("k_rot", layer))
+        if read is None or SiteName("k", layer) in sites or read not in seen.here or not seen.there:
+            continue
+        for earlier in (before for before in own if before < layer):
+            keys = sites[SiteName("k_rot", earlier)]
+            if all(torch.equal(values[keys], values[read]) for values in (seen.here, seen.there)):
+                found[layer] = earlier
+                break
+    return found

@@ -56,10 +56,8 @@ def parting(network: Network, function: Callable[[nn.Module], Attend]) -> Attend
     """Attention that takes keys and values of as many heads as there are queries, beside its usual ones."""
     shared = {}
     for site in network.structure.sites.values():
-        if site.name.name == "k" and site.name.stack is None and site.layer is not None:
-            attention = network.structure.sites.get(SiteName("q_rot", site.layer))
-            if attention is not None:
-                shared[id(network.modules[attention.tap.port.module])] = site.sizes["kv_head"]
+        if site.name.name == "k_rot" and site.name.stack is None:  # also of layers that take over another's keys
+            shared[id(network.modules[site.tap.port.module])] = site.sizes["kv_head"]
 
     def attend(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **rest: Any

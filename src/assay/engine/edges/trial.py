@@ -72,7 +72,7 @@ def _heads(wiring: Wiring, layer: int) -> tuple[list[Sender], list[Receiver]]:
     senders, receivers, heads = list[Sender](), list[Receiver](), wiring.heads.get(layer)
     if heads is not None and not isinstance(heads, str):
         senders = [Sender(layer, head) for head in range(heads.z.sizes["head"])]
-    for slot in SLOTS:
+    for slot in ("q",) if layer in wiring.keys else SLOTS:
         port = wiring.ports.get((layer, slot))
         if port is not None and not isinstance(port, str):
             sizes = port.site.sizes

@@ -26,11 +26,12 @@ from assay.core.edge_names import BLOCK, MIXER, SLOTS, Receiver, Sender, block_l
 from assay.core.errors import SiteError
 from assay.core.sites import SiteName
 from assay.engine.edges.blocks import STREAM, Block, find_blocks, odd_sums, owners_too
-from assay.engine.edges.evidence import Evidence
+from assay.engine.edges.evidence import Evidence, shared_keys
 from assay.engine.edges.heads_out import HeadsOut
 from assay.engine.edges.mixers import Mixer, find_mixers, mixer_outputs
 from assay.engine.edges.norm_readers import mlps_through_norms
 from assay.engine.edges.reading import Port
+from assay.engine.edges.rests import rests
 from assay.engine.edges.stream_norms import established, stream_norms
 from assay.engine.edges.stream_scales import StreamStep, stream_scales
 from assay.engine.edges.twice import Twice, refuse_more
@@ -53,6 +54,8 @@ class Wiring:
     """Norms in the stream's own way, and numbers that it is multiplied by, in forward order."""
     odd: Mapping[int, str] = field(default_factory=dict, repr=False)
     """The layers whose known parts are not all that changes the stream."""
+    keys: Mapping[int, int] = field(default_factory=dict)
+    """The layers whose heads take over the keys and values of an earlier layer: whose."""
 
     @cached_property
     def mixers(self) -> Mapping[int, Mixer | str]:
@@ -165,6 +168,8 @@ class Wiring:
             _ = self.network.site(f"L{part.layer}.mlp_out") if known is None else known(part.layer)
             return
         shared = isinstance(part, Receiver) and part.shared
+        if isinstance(part, Receiver) and part.slot in ("k", "v") and part.layer in self.keys:
+            raise SiteError(f"{part.name} is not in this model: these heads take over L{self.keys[part.layer]}'s.")
         site = self.network.site(f"L{part.layer}.{part.slot if isinstance(part, Receiver) and shared else 'q'}")
         count = site.sizes["kv_head" if shared else "head"]
         if part.head >= count:
@@ -202,7 +207,7 @@ def _find(network: Network) -> Wiring:
     if None not in structure.depth or structure.depth.keys() & {"enc", "dec"}:
         raise SiteError(f"edges need one stack of layers; this model has {len(structure.depth)}.")
     depth = structure.depth[None]
-    names = ("resid_mid", "attn_in", "q", "k", "v", "z", *STREAM, "mlp_in")
+    names = ("resid_mid", "attn_in", "q", "k", "v", "k_rot", "z", *STREAM, "mlp_in")
     sites = [site for site in structure.sites.values() if site.name.stack is None and site.name.name in names]
     ways = [stream_norms(network, layer) for layer in range(depth)]
     every = [norm for way in ways if not isinstance(way, str) for norm in way]
@@ -211,10 +216,18 @@ def _find(network: Network) -> Wiring:
     finders = [Evidence(network, seen.here, layer, norms[layer]) for layer in range(depth)]
     ports = {(f.layer, slot): f.port(slot) for f in finders for slot in (*SLOTS, None)}
     heads = {f.layer: f.heads() for f in finders}
+    keys = shared_keys(network, depth, seen)
+    ports |= {(layer, slot): ports[earlier, slot] for layer, earlier in keys.items() for slot in ("k", "v")}
     refuse_more(seen, ports, heads)
     mlps_through_norms(network, ports, depth)
     parallel = tuple(structure.kinds[None, layer] == "parallel" for layer in range(depth))
     steps: list[StreamStep] = []
     for layer in range(depth):
         steps += [*norms[layer], *stream_scales(network, layer)]
-    return Wiring(network, depth, parallel, ports, heads, tuple(steps), odd_sums(network, depth, seen.here) | odd)
+    found = Wiring(
+        network, depth, parallel, ports, heads, tuple(steps), odd_sums(network, depth, seen.here) | odd, keys
+    )
+    unread = [i for i in range(depth) if isinstance(ports[i, None], str) and SiteName("mlp_out", i) in structure.sites]
+    if unread:
+        ports |= {(layer, None): port for layer, port in rests(network, {i: found.blocks[i] for i in unread}).items()}
+    return found
