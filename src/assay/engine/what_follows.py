@@ -7,6 +7,7 @@ must agree in the first. Cost: two passes of a few tokens, once for each model, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,9 +23,6 @@ from assay.experiments.inputs import Input
 from assay.experiments.metrics import LogProb, Loss, Prob
 from assay.models.network import Network
 from assay.models.prompts import Prompts
-
-TOKENS = 6
-"""Of the trial."""
 
 
 def refuse_what_follows(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts]) -> None:
@@ -72,24 +70,25 @@ def _why_no_more(prompts: Prompts) -> str | None:
 
 
 def _trial(network: Network) -> bool:
-    size, length = network.vocabulary or 0, min(TOKENS, network.longest or TOKENS)
-    if size < 2 * TOKENS or length < 2 or "input_ids" not in network.arguments:
-        return False
-    ids = torch.arange(size // 2, size // 2 + length)[None]
-    other, half = ids.clone(), length // 2
-    other[:, half:] -= TOKENS
-    try:
-        here, there = (_output(network, each) for each in (ids, other))
-    except FAILURES:
-        return False
-    if here is None or there is None or here.ndim != 3 or here.shape != there.shape or here.shape[1] != length:
-        return False
-    change, largest = (here - there)[:, :half].abs().max(), here.abs().max()
-    return bool(change > largest * torch.finfo(here.dtype).eps ** 0.5)  # rounding is near eps, an effect near 1
+    for inputs in network.examples:
+        name = network.token_argument if network.token_argument in inputs else "input_ids"
+        ids = inputs.get(name)
+        if not isinstance(ids, Tensor) or ids.ndim != 2 or ids.shape[1] < 2:
+            continue
+        other, half = ids.clone(), ids.shape[1] // 2
+        other[:, half:] = ids[:, half:].roll(1, 0) if len(ids) > 1 else ids[:, half:].flip(-1)
+        try:
+            here, there = (_output(network, {**inputs, name: each}) for each in (ids, other))
+        except FAILURES:
+            continue
+        if here is not None and there is not None and here.ndim == 3 and here.shape[:2] == ids.shape == there.shape[:2]:
+            change, largest = (here - there)[:, :half].abs().max(), here.abs().max()
+            return bool(change > largest * torch.finfo(here.dtype).eps ** 0.5)  # rounding is near eps, an effect near 1
+    return False
 
 
-def _output(network: Network, ids: Tensor) -> Tensor | None:
+def _output(network: Network, inputs: Mapping[str, Any]) -> Tensor | None:
     """Dropout, in a model in training, is the same in both passes."""
     with torch.random.fork_rng(devices=[]), alone(network):
         torch.manual_seed(0)
-        return forward(network, {"input_ids": ids}, once=True).output
+        return forward(network, inputs, once=True).output
