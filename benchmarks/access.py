@@ -1,7 +1,7 @@
 """What looking inside and changing something costs, as a multiple of one plain forward pass of the same model.
 
-    python benchmarks/access.py [--rounds 15] [--threads 2] [--shapes "1 × 16 tokens" …] [--and earlier.json]
-        [--json results.json] [--page docs/benchmarks.md]
+    python benchmarks/access.py [--rounds 15] [--threads 2] [--shapes "1 × 16 tokens" …] [--rows "one site" …]
+        [--and earlier.json …] [--json results.json] [--page docs/benchmarks.md]
 
 The rows: one site captured, the residual stream after every layer, everything (15 tensors in each layer, attention
 patterns among them), and one edit, all with the logits of every position; then one site and nothing else, and how far an
@@ -52,15 +52,25 @@ def compare(native: torch.nn.Module, shape: tuple[int, int], options: argparse.N
     ids = torch.randint(0, native.config.vocab_size, shape, generator=torch.Generator().manual_seed(0))
     rows = contestants(native, ids)
     found: dict[str, Any] = {}
-    for name in ROWS:
+    for name in options.rows:
         same(rows, name)
         rivals = {rival: works[name] for rival, works in rows.items() if name in works}
         timed = measure(
             lambda: native(input_ids=ids, use_cache=False), rivals, rounds=options.rounds, clock=Clock(options.clock)
         )
-        found[name] = {rival: asdict(timing) for rival, timing in timed.items()}
+        found[name] = {"rounds": options.rounds, "timings": {rival: asdict(timing) for rival, timing in timed.items()}}
         print(f"  {name:<16}" + "  ".join(f"{rival} {t.ratio:.3f}" for rival, t in timed.items()), flush=True)
     return found
+
+
+def merged(measured: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Rows by shape, the last measurement of each."""
+    known = {(shape, name): row for shapes in measured for shape, rows in shapes.items() for name, row in rows.items()}
+    return {
+        shape: {name: known[shape, name] for name in ROWS if (shape, name) in known}
+        for shape in SHAPES
+        if any((shape, name) in known for name in ROWS)
+    }
 
 
 def loading() -> dict[str, float]:
@@ -79,8 +89,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--shapes", nargs="*", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument(
-        "--and", type=Path, dest="earlier", help="with the shapes of these results that are not measured"
+        "--and",
+        type=Path,
+        nargs="*",
+        default=[],
+        dest="earlier",
+        help="with the rows of these results that are not measured",
     )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", type=Path, help="put the table into this page")
@@ -89,9 +105,8 @@ def main() -> None:
     quiet()
     loads = loading()
     native = assay.load().native
-    rounds = dict.fromkeys(options.shapes, options.rounds)
     result = {
-        "machine": machine(), "clock": options.clock, "rounds": rounds, "load_seconds": loads,
+        "machine": machine(), "clock": options.clock, "load_seconds": loads,
         "versions": versions("torch", "transformers", "transformer-lens", "nnsight", "pyvene"),
         "shapes": {},
     }  # fmt: skip
@@ -100,8 +115,8 @@ def main() -> None:
         print(title, flush=True)
         result["shapes"][title] = compare(native, shape, options)
     result["machine"]["load_1_min_after"] = machine()["load_1_min"]
-    for part in ("shapes", "rounds") if options.earlier else ():
-        result[part] = {**json.loads(options.earlier.read_text(encoding="utf-8"))[part], **result[part]}
+    earlier = [json.loads(path.read_text(encoding="utf-8"))["shapes"] for path in options.earlier]
+    result["shapes"] = merged([*earlier, result["shapes"]])
     print(table(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -51,7 +51,7 @@ def assay_rows(native: nn.Module, ids: Tensor) -> Rows:
         inputs=prompts, runs={"main": Run(input="prompts", edits=zero)}, metrics=[metric.logit_diff(*PAIR)]
     )
     return {
-        "one site alone": lambda: {site: tensor(model.measure(alone)[f"main.{site}"])},
+        "one site alone": lambda: {site: tensor(model.measure(alone)[site])},
         "effect of one edit": lambda: {"effect": tensor(model.measure(measured)["logit_diff"])},
         "one site": lambda: dict(model.run(ids, capture=f"L{MIDDLE}.resid_post").captured),
         "residual stream": lambda: dict(model.run(ids, capture="resid_post").captured),

@@ -16,13 +16,13 @@ def table(result: dict[str, Any]) -> str:
     """One table for each prompt shape: rows of work, columns of libraries."""
     lines = [described(result), ""]
     for title, rows in result["shapes"].items():
-        rivals = list(dict.fromkeys(r for timed in rows.values() for r in timed if r != "baseline"))
-        plain = min(timed["baseline"]["seconds"] for timed in rows.values())
-        rounds = result["rounds"][title]
-        lines += [f"**{title}** (a plain forward pass: {1000 * plain:.0f} ms; {rounds} rounds)", ""]
-        lines += ["| | " + " | ".join(["plain again", *rivals]) + " |", "|---" * (len(rivals) + 2) + "|"]
-        for name, timed in rows.items():
-            lines.append("| " + " | ".join([name, *(cell(timed.get(r)) for r in ["baseline", *rivals])]) + " |")
+        rivals = list(dict.fromkeys(r for row in rows.values() for r in row["timings"] if r != "baseline"))
+        plain = min(row["timings"]["baseline"]["seconds"] for row in rows.values())
+        lines += [f"**{title}** (a plain forward pass: {1000 * plain:.0f} ms)", ""]
+        lines += ["| | rounds | " + " | ".join(["plain again", *rivals]) + " |", "|---" * (len(rivals) + 3) + "|"]
+        for name, row in rows.items():
+            cells = [cell(row["timings"].get(rival)) for rival in ["baseline", *rivals]]
+            lines.append("| " + " | ".join([name, str(row["rounds"]), *cells]) + " |")
         lines.append("")
     return "\n".join(lines)
 

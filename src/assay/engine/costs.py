@@ -106,10 +106,11 @@ class Costs:
         """Memory for logits, in the model's numbers and once more in double precision for a metric."""
         return int(positions * self.share * (self.network.vocabulary or 0)) * (self.itemsize + 8)
 
-    def base(self, examples: int, tokens: int, *, read: int | None = None) -> Work:
-        """An unchanged pass: all blocks, logits of `read` positions or of all, and what variants begin from."""
+    def base(self, examples: int, tokens: int, *, read: int | None = None, depth: int | None = None) -> Work:
+        """An unchanged pass: all blocks or `depth`, logits of `read` positions or of all, and what variants begin from."""
         read = examples * tokens if read is None else read
-        made = self.flow([examples * tokens] * len(self.blocks), keys=(tokens + 1) / 2, read=read)
+        blocks = len(self.blocks) if depth is None else depth
+        made = self.flow([examples * tokens] * blocks, keys=(tokens + 1) / 2, read=read)
         left = examples * tokens * (len(self.blocks) + 1) * self.width * 2 * self.itemsize
         return made.held(left)
 
@@ -133,9 +134,14 @@ class Costs:
         """Operations of plain passes over so many tokens, with so many pairs of a query and a key that it may see."""
         return tokens * (sum(self.blocks) + self.unembedding) + pairs * sum(self.meeting)
 
+    def after(self, blocks: int, tokens: int, pairs: int) -> float:
+        """What so many tokens cost in the blocks from that one on, of plain passes."""
+        return tokens * sum(self.blocks[blocks:]) + pairs * sum(self.meeting[blocks:])
+
     def tallied(self, tally: Tally) -> float:
-        """Operations of the plain passes that were counted, without the logits that were left out."""
-        return self.plain(tally.tokens, tally.pairs) - tally.unread * self.unembedding
+        """Operations of the plain passes that were counted, without the blocks and the logits that were left out."""
+        left = sum(self.after(blocks, *size) for blocks, size in tally.ended.items())
+        return self.plain(tally.tokens, tally.pairs) - left - tally.unread * self.unembedding
 
 
 def total(parts: Iterable[Work]) -> Work:

@@ -15,7 +15,7 @@ from assay.engine.costs import Costs, Work, total
 from assay.engine.naive_plan import RunPlan, naive_plan
 from assay.engine.plan_table import html_of, text_of
 from assay.engine.prepare import checked, only_experiments, prompts_of
-from assay.engine.runner import Runner, executed
+from assay.engine.runner import Runner, executed, needed_sites
 from assay.engine.schedule.measure import Asked, groups_of, prepare, reads, split_of
 from assay.engine.schedule.outline import PassPlan, summed, unchanged_pass
 from assay.engine.schedule.plan import Plan
@@ -53,12 +53,12 @@ class Explanation:
     @property
     def token_layers(self) -> int:
         """Tokens times layers in all."""
-        return sum(p.token_layers for p in self.schedule) if self.engine == "scheduled" else self.naive_token_layers
+        return sum(p.token_layers for p in (self.schedule if self.engine == "scheduled" else self.runs))
 
     @property
     def naive_token_layers(self) -> int:
         """Tokens times layers of the naive engine."""
-        return sum(run.token_layers for run in self.runs)
+        return sum(run.token_layers + run.left_out for run in self.runs)
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
@@ -129,27 +129,39 @@ def _without_a_sweep(
     plan: Explanation,
     costs: Costs,
 ) -> Explanation:
-    """Plain passes, each of which unembeds what is read of it."""
+    """Plain passes, each of which goes as far, and unembeds as much, as is read of it."""
     found = reads(network, experiment, without=asked.without)
-    unembedded: dict[str, int] = {}
+    made = {name: experiment.run(name) for name in executed(experiment)}
+    wanted, unembedded = needed_sites(network, experiment, [made]), dict.fromkeys(made, 0)
+    until: dict[str, int] = {}
     for rows in groups_of(experiment, prompts, asked):
-        runner = Runner(network, experiment, prompts, rows)
-        for name in executed(experiment):
+        runner = Runner(network, experiment, prompts, rows, wanted=wanted)
+        for name, run in made.items():
+            blocks = found.until(network, name, [site for sites in runner.places(name, run) for site in sites])
+            if blocks is not None:
+                until[name] = blocks
+                continue
             read = found.at(name, runner.scope_of)
-            unembedded[name] = unembedded.get(name, 0) + (0 if read is None else int(read.sum()))
+            unembedded[name] += 0 if read is None else int(read.sum())
     some = replace(costs, share=found.share(network))
     work = total(
-        _work(run, some, read=unembedded[run.run] if found.positions is not None else None)
+        _work(run, some, read=None if found.positions is None else unembedded[run.run], until=until.get(run.run))
         if run.own
         else _work(run, costs)
         for run in plan.runs
     )
+    runs = tuple(run.through(until[run.run]) if run.own and run.run in until else run for run in plan.runs)
+    ends = ", ".join(f"{name} after {blocks}" for name, blocks in until.items())
     said = {
         "unembed": "passes give logits only where a metric reads them" if found.positions else "not used: all are read",
         "vocab": "logits of named tokens only" if found.tokens is not None else "not used: all are read",
+        "early": f"of {len(costs.blocks)} blocks passes end: {ends}" if ends else "not used: every output is read",
     }
+    if len(until) == len(made):
+        said |= dict.fromkeys(("unembed", "vocab"), "no logits are computed")
     said |= {name: "switched off" for name in said if name in asked.without}
-    return replace(plan, work=work, refused="there is no sweep, so each run is made once", optimisations=said)
+    why = "there is no sweep, so each run is made once"
+    return replace(plan, runs=runs, work=work, refused=why, optimisations=said)
 
 
 def _optimisations(plan: Plan, passes: Sequence[PassPlan], split: int) -> dict[str, str]:
@@ -168,6 +180,7 @@ def _optimisations(plan: Plan, passes: Sequence[PassPlan], split: int) -> dict[s
         "head_out": "edits of heads' outputs are made at z, where that is the same",
         "unembed": everywhere,
         "vocab": f"not used: {plan.why_all_tokens}" if plan.why_all_tokens else "logits of named tokens only",
+        "early": "passes of variants end after the last block of which something is read",
         "attention": attention if plan.whole is None else f"not used: {plan.whole}",
     }
     return said | dict.fromkeys(sorted(plan.without), "switched off")
@@ -182,11 +195,12 @@ def _besides(run: RunPlan, costs: Costs) -> PassPlan:
     return replace(one, rows=rows, token_layers=-(-run.token_layers // run.passes), work=work)
 
 
-def _work(run: RunPlan, costs: Costs, *, read: int | None = None) -> Work:
-    """Plain passes with the logits of `read` positions in all, or of every one."""
+def _work(run: RunPlan, costs: Costs, *, read: int | None = None, until: int | None = None) -> Work:
+    """Plain passes with the logits of `read` positions in all, or of every one; or through so many blocks, without any."""
     tokens = run.tokens
-    read = tokens if read is None else read
-    each = round(tokens / run.passes)
-    one = costs.flow([each] * len(costs.blocks), keys=run.pairs / max(1, tokens), read=round(read / run.passes))
+    read = 0 if until is not None else tokens if read is None else read
+    each, blocks = round(tokens / run.passes), len(costs.blocks) if until is None else until
+    one = costs.flow([each] * blocks, keys=run.pairs / max(1, tokens), read=round(read / run.passes))
     flops = costs.plain(tokens, run.pairs) - (tokens - costs.share * read) * costs.unembedding
+    flops -= costs.after(blocks, tokens, run.pairs)
     return Work(flops, one.seconds * run.passes, one.bytes)

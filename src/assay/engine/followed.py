@@ -14,15 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from assay.engine.ends import EnoughError
 from assay.engine.hooks import Action, Change, Tapping
 from assay.engine.passes import Kept, main_output, on_device, refuse_unreached
 from assay.models.decoder_start import told_without_decoder_inputs
 from assay.models.network import Network
 from assay.models.structure import Site
-
-
-class _EnoughError(Exception):
-    """All that is kept has been reached."""
 
 
 def followed(
@@ -50,7 +47,7 @@ def followed(
         def store(value: Tensor) -> None:
             kept.sites[site] = value.clone() if lifted else value
             if ends and len(kept.sites) == len(wanted):
-                raise _EnoughError
+                raise EnoughError
 
         return store
 
@@ -62,7 +59,7 @@ def followed(
         Tapping(network, actions) as tapping,
         weights_at_rest(network.native),
         told_without_decoder_inputs(network.native, inputs),
-        suppress(_EnoughError),
+        suppress(EnoughError),
     ):
         kept.native = network.native(**on_device(network, inputs))
     ended = kept.native is None

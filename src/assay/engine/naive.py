@@ -116,7 +116,7 @@ def _cost(network: Network, tally: Tally, started: float) -> Cost:
     return Cost(
         passes=tally.passes,
         rows=tally.rows,
-        token_layers=tally.tokens * depth,
+        token_layers=tally.token_layers(depth),
         seconds=time.perf_counter() - started,
         backward_passes=tally.backward,
         flops=Costs(network, network.structure.main_chain).tallied(tally),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assay.engine.answers import token_ids
 from assay.engine.rows import batch_size, groups, own_row, own_rows
@@ -34,6 +34,13 @@ class RunPlan:
     """Pairs of a token and one that is not after it."""
     own: bool = True
     """A run of the experiment; else made to take a mean over all examples, or to score an answer of several tokens."""
+    left_out: int = 0
+    """Token-layers that are not computed, since its passes end early."""
+
+    def through(self, blocks: int) -> RunPlan:
+        """The same, ending after so many blocks."""
+        made = self.tokens * blocks
+        return replace(self, token_layers=made, left_out=self.token_layers - made)
 
 
 def naive_plan(

@@ -8,6 +8,7 @@ copy them at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.core.errors import ExperimentError, InputError
+from assay.engine.ends import EnoughError
 from assay.engine.hooks import Action, Change, Tapping
 from assay.models.decoder_start import told_without_decoder_inputs
 from assay.models.ends import output_key
@@ -50,13 +52,15 @@ def forward(
     keep: Iterable[Site] = (),
     *,
     once: bool = False,
+    ends: bool = False,
 ) -> Kept:
     """Run the native model without derivatives. Every site that is changed must be reached, or the pass is an error.
 
-    With `once`, everything that is kept is copied, so that one pass is enough whatever native code does.
+    With `once`, everything that is kept is copied, so that one pass is enough whatever native code does. With `ends` there
+    is no output, and changes after the last site that is kept are not reached.
     """
     once = once or inputs.get("past_key_values") is not None  # a second pass would lengthen it once more
-    kept = Kept(None)
+    kept, wanted = Kept(None), dict.fromkeys(keep)
     overwritten = _overwritten.setdefault(network.native, set())
     places: set[int] = set()
     written: list[tuple[Site, Tensor, int]] = []
@@ -65,6 +69,11 @@ def forward(
         copied = once or site in overwritten or site.layer is None  # outside the layers it may be a weight
 
         def store(value: Tensor) -> None:
+            put(value)
+            if ends and len(kept.sites) == len(wanted):
+                raise EnoughError
+
+        def put(value: Tensor) -> None:
             base, place = value._base, value.data_ptr()
             part = base is not None and base.nbytes > 2 * value.nbytes  # would hold all of it in memory
             if copied or part or place in places or value.is_inference():
@@ -77,16 +86,17 @@ def forward(
         return store
 
     actions = [Action(site, change=change) for site, change in changes]
-    actions += [Action(site, keep=keeper(site)) for site in dict.fromkeys(keep)]
+    actions += [Action(site, keep=keeper(site)) for site in wanted]
     told = told_without_decoder_inputs(network.native, inputs)
-    with torch.no_grad(), told, Tapping(network, actions) as tapping:
+    with torch.no_grad(), told, Tapping(network, actions) as tapping, suppress(EnoughError):
         kept.native = network.native(**on_device(network, inputs))
     late = [site for site, value, version in written if value._version != version]
     if late:
         overwritten.update(late)
-        return forward(network, inputs, changes, keep)
-    refuse_unreached(actions, tapping)
-    kept.output = main_output(kept.native)
+        return forward(network, inputs, changes, wanted, ends=ends)
+    ended = kept.native is None
+    refuse_unreached([action for action in actions if not (ended and action.change)], tapping)
+    kept.output = None if ended else main_output(kept.native)
     return kept
 
 

@@ -67,8 +67,7 @@ class Runner:
     def make(self, name: str, run: Run) -> Kept:
         """Make one run; its sources must have been made."""
         grads = [c for c in run.captures if isinstance(c, GradCapture)]
-        attach = [site for capture in grads for site in self.network.sites_named(capture.site)]
-        keep = [*self.wanted.get(name, ()), *(self.site(c.of.site) for c in grads if isinstance(c.of, SiteMetric))]
+        keep, attach = self.places(name, run)
         kept = self.kept[name] = self.forward(name, run, keep=keep, attach=attach)
         for metric, captures in _by_metric(grads):
             places = [(c.label, site) for c in captures for site in self.network.sites_named(c.site)]
@@ -79,6 +78,15 @@ class Runner:
             kept.sites = {site: value.detach() for site, value in kept.sites.items()}
             kept.output = None if kept.output is None else kept.output.detach()
         return kept
+
+    def places(self, name: str, run: Run) -> tuple[list[Site], list[Site]]:
+        """The sites that are kept of a run's pass, and those from which gradients are taken."""
+        grads = [c for c in run.captures if isinstance(c, GradCapture)]
+        attach = [site for capture in grads for site in self.network.sites_named(capture.site)]
+        return [
+            *self.wanted.get(name, ()),
+            *(self.site(c.of.site) for c in grads if isinstance(c.of, SiteMetric)),
+        ], attach
 
     def _backward(self, metric: Metric, name: str, run: Run, sites: list[Tensor]) -> Sequence[Tensor | None]:
         """Gradients of a metric's sum; None where it does not depend on a tensor."""
@@ -126,9 +134,15 @@ class Runner:
         attached, (changes, rewires) = list(attach), self._bound(run.edits, scope)
         self.tally.passes += 1
         self.tally.plain(len(self.rows), scope.tokens)
+        keep = list(keep)
+        until = self.reads.until(self.network, name, [*keep, *attached]) if extra is None else None
+        make = partial(self._pass, run, inputs, changes, rewires, keep, attached, ends=until is not None)
+        if until is not None:
+            self.tally.ends(until, rows=len(self.rows), tokens=scope.tokens)
+            self.tally.unread += len(self.rows) * scope.tokens
+            return make()
         read = self.reads.at(name, self.scope_of) if extra is None else None
         self.tally.logits(read, tokens=len(self.rows) * scope.tokens, share=self.reads.share(self.network))
-        make = partial(self._pass, run, inputs, changes, rewires, keep, attached)
         return narrow(self.network, read, make, tokens=self.reads.tokens)
 
     def _pass(
@@ -137,16 +151,17 @@ class Runner:
         inputs: Mapping[str, Tensor],
         changes: Sequence[tuple[Site, Change]],
         rewires: Sequence[Rewire],
-        keep: Iterable[Site],
+        keep: Sequence[Site],
         attached: Sequence[Site],
+        *,
+        ends: bool,
     ) -> Kept:
         if not attached:
-            keep = list(keep)
             with attention_for(self.network, rewires, [*keep, *(site for site, _ in changes)]):
-                return forward(self.network, inputs, changes, keep)
+                return forward(self.network, inputs, changes, keep, ends=ends)
         frozen = freezing(self.network, self.frozen, [site for site, _ in changes])
         grads = [capture for capture in run.captures if isinstance(capture, GradCapture)]
-        ends = not self.to_output and all(isinstance(capture.of, SiteMetric) for capture in grads)
+        ends |= not self.to_output and all(isinstance(capture.of, SiteMetric) for capture in grads)
         return followed(self.network, inputs, changes, keep, attach=attached, frozen=frozen, ends=ends)
 
     def changes(self, edits: Iterable[Edit], scope: Scope) -> list[tuple[Site, Change]]:

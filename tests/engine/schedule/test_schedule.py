@@ -173,8 +173,8 @@ def test_only_what_differs_is_computed() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [name for name in OPTIONS if name not in ("head_out", "unembed", "vocab", "attention")]
-)  # counted below
+    "option", [name for name in OPTIONS if name not in ("head_out", "unembed", "vocab", "early", "attention")]
+)  # counted below, `early` in test_early.py
 def test_every_optimisation_can_be_switched_off_and_is_missed(option: str) -> None:
     """Counted in token-layers; a staggered start and a joint unchanged pass save passes, not token-layers."""
     experiment = patches()

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from assay.core.errors import ExperimentError, InputError
+from assay.engine.ends import EnoughError
 from assay.engine.harvest.pieces import Batch, Piece, batches, labels
 from assay.engine.harvest.rules import Rules
 from assay.engine.harvest.statistics import Statistics
@@ -23,10 +24,6 @@ from assay.engine.passes import on_device
 from assay.engine.select import position_axis
 from assay.models.network import Network
 from assay.models.structure import Site
-
-
-class _EnoughError(Exception):
-    """All sites have passed."""
 
 
 @dataclass
@@ -51,12 +48,12 @@ class Shard:
                 self._use(site, _rows(value, site, size, batch), batch, mine)
                 waiting.discard(site)
                 if not waiting:
-                    raise _EnoughError
+                    raise EnoughError
 
             return take
 
         actions = [Action(site, keep=taking(site)) for site in self.sites]
-        with torch.no_grad(), Tapping(self.network, actions), suppress(_EnoughError):
+        with torch.no_grad(), Tapping(self.network, actions), suppress(EnoughError):
             self.network.native(**on_device(self.network, batch.inputs))
         if waiting:
             raise ExperimentError(

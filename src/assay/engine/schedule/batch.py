@@ -55,6 +55,8 @@ class RowRun:
     """The model puts its output into sequences again: the rows that are read must fill whole ones."""
     share_calls: bool
     """Sequences that begin at near positions may share a call of attention."""
+    early: bool
+    """Passes end after the last block that is needed."""
 
     def make(self, placed: Sequence[Sequence[Placed]], departures: Sequence[Departure]) -> Made:
         """Run it. `placed` and `departures` are those of each variant of the batch."""
@@ -74,7 +76,7 @@ class RowRun:
         made.values.read = {
             pair: row for row, pair in enumerate(wanted_rows(list(self.metrics), made.values, self.runner, self.run))
         }
-        last = last_block(self.needed, self.chain, reads=bool(made.values.read))
+        last = last_block(self.needed, self.chain, reads=bool(made.values.read) or not self.early)
         if last < 0:
             return made
         actions = [*self._changes(placed, departures, batch), *self._keeps(made.values)]

@@ -71,7 +71,7 @@ class Execution:
         return Cost(
             passes=tally.passes,
             rows=tally.rows,
-            token_layers=tally.tokens * len(plan.chain) + self.token_layers,
+            token_layers=tally.token_layers(len(plan.chain)) + self.token_layers,
             seconds=time.perf_counter() - started,
             flops=self.flops + plan.costs.tallied(tally),
         )
@@ -156,6 +156,7 @@ class Execution:
             self.plan.costs,
             self.plan.layout.padded,
             "attention" not in self.plan.without,
+            "early" not in self.plan.without,
         )
 
     def _flat(self, bases: Iterable[Base]) -> bool:

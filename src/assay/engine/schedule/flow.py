@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_unflatten
 
+from assay.engine.ends import EnoughError
 from assay.engine.few_logits import few_logits
 from assay.engine.hooks import Action, Tapping, alone
 from assay.engine.passes import on_device
@@ -27,10 +28,6 @@ from assay.models.chain import Chain, Link, split_arguments
 from assay.models.ends import output_key
 from assay.models.network import Network
 from assay.models.ports import get_output, put_input, put_output
-
-
-class _EnoughError(Exception):
-    """All that was asked for has been computed."""
 
 
 @dataclass
@@ -81,7 +78,7 @@ class Flow:
             with torch.no_grad(), few_logits(self.network, self.named):
                 try:
                     out = self.network.native(**on_device(self.network, self.base.inputs))
-                except _EnoughError:
+                except EnoughError:
                     return None
         found = get_output(out, output_key(out))
         if self.read is None or not isinstance(found, Tensor):
@@ -157,7 +154,7 @@ class Flow:
 
 
 def _enough(module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
-    raise _EnoughError
+    raise EnoughError
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from assay.core.progress import listening, report
 from assay.core.result import Result
 from assay.engine import naive
 from assay.engine.costs import Costs
+from assay.engine.ends import unread
 from assay.engine.few_logits import named_tokens
 from assay.engine.hooks import why_tapped
 from assay.engine.memory import Peak, budget
@@ -44,7 +45,7 @@ from assay.experiments.runs import Run
 from assay.models.network import Network
 from assay.models.prompts import Prompts
 
-OPTIONS = ("depth", "position", "noop", "stagger", "together", "head_out", "unembed", "vocab", "attention")
+OPTIONS = ("depth", "position", "noop", "stagger", "together", "head_out", "unembed", "vocab", "early", "attention")
 """Optimisations that can be switched off by name."""
 
 
@@ -120,7 +121,8 @@ def reads(network: Network, experiment: Experiment, *, without: Collection[str] 
         layout = proven(network, True)
         rows = layout.refused is None and layout.flat and not layout.padded
         positions = reader(experiment) if rows else None
-    return Reads(positions, tokens if isinstance(tokens, Tensor) else None)
+    nobody = frozenset[str]() if "early" in without else unread(experiment)
+    return Reads(positions, tokens if isinstance(tokens, Tensor) else None, nobody)
 
 
 def prepare(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], asked: Asked) -> Plan | str:

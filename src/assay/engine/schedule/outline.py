@@ -33,10 +33,12 @@ class PassPlan:
         return asdict(self)
 
 
-def unchanged_pass(run: str, examples: int, tokens: int, costs: Costs, *, read: int | None = None) -> PassPlan:
-    """A plain pass of one input, with the logits of `read` positions, or of all."""
-    n, depth = examples * tokens, len(costs.blocks)
-    return PassPlan(run, 1, n, (0, depth), (0, tokens), n * depth, costs.base(examples, tokens, read=read))
+def unchanged_pass(
+    run: str, examples: int, tokens: int, costs: Costs, *, read: int | None = None, depth: int | None = None
+) -> PassPlan:
+    """A plain pass of one input through `depth` blocks, or all, with the logits of `read` positions, or of all."""
+    n, depth = examples * tokens, len(costs.blocks) if depth is None else depth
+    return PassPlan(run, 1, n, (0, depth), (0, tokens), n * depth, costs.base(examples, tokens, read=read, depth=depth))
 
 
 def variant_pass(

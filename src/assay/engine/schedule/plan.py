@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from assay.engine.costs import Costs
+from assay.engine.ends import unread
 from assay.engine.few_logits import named_tokens
 from assay.engine.reads import Reads
 from assay.engine.rows import own_rows
@@ -63,7 +64,8 @@ class Plan:
         self.tokens = found if isinstance(found, Tensor) else None
         self.why_all_tokens = found if isinstance(found, str) else None
         self.costs = replace(self.costs, share=Reads(tokens=self.tokens).share(self.network))
-        self.reads = Reads(reader(self.experiment) if self.why_whole_edited() is None else None, self.tokens)
+        nobody = frozenset[str]() if "early" in self.without or self._why_all_of_fixed() else unread(self.experiment)
+        self.reads = Reads(reader(self.experiment) if self.why_whole_edited() is None else None, self.tokens, nobody)
         """What is read of runs that do not vary, but have edits."""
 
     def _tokens(self) -> Tensor | str:
@@ -163,8 +165,9 @@ class Plan:
     def fixed_pass(self, name: str, runner: Runner) -> PassPlan:
         """The pass of a run that does not vary, but has edits."""
         scope, read = runner.scope(self.experiment.run(name)), self.reads.at(name, runner.scope_of)
-        unembedded = None if read is None else int(read.sum())
-        return unchanged_pass(name, len(scope.rows), scope.tokens, self.costs, read=unembedded)
+        until = self.reads.until(self.network, name, self.kept.get(name, ()))
+        unembedded = 0 if until is not None else None if read is None else int(read.sum())
+        return unchanged_pass(name, len(scope.rows), scope.tokens, self.costs, read=unembedded, depth=until)
 
     def planned(
         self,
@@ -179,7 +182,7 @@ class Plan:
         for chunk in batches:
             for name in self.varying:
                 mine = [departures[name][v] for v in chunk]
-                reads = bool(output_metrics(self.metrics(name)))
+                reads = bool(output_metrics(self.metrics(name))) or "early" in self.without
                 found.append(
                     variant_pass(
                         name,
@@ -198,7 +201,7 @@ class Plan:
         reads, kept = bool(output_metrics(self.metrics(name))), self.needed.get(name, ())
         everywhere = any(site.layer is None for site in kept)
         if not reads and not everywhere:
-            return 0
+            return runner.scope(self.experiment.run(name)).tokens if "early" in self.without else 0
         everywhere |= any(site.layer is None for placed in self.placed[name] for _, site in placed)
         return Reads(None if everywhere else reader(self.experiment)).most(name, runner.scope_of)
 

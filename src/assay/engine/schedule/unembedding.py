@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from assay.engine.ends import BEFORE
 from assay.engine.select import Scope
 from assay.experiments.edge_edits import Edges
 from assay.experiments.executed import executed, measured
@@ -23,9 +24,6 @@ from assay.models.structure import Site
 
 READS = frozenset({"logit_diff", "logit", "logprob", "prob", "accuracy", "rank", "entropy", "kl", "reverse_kl", "loss"})
 """Metrics that read the output at their own positions only."""
-
-BEFORE = frozenset({"embed", "pos_embed"})
-"""Sites outside the layers that native code passes before them."""
 
 
 def positions_read(
