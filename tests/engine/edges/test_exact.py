@@ -114,7 +114,7 @@ def test_shared_keys_that_cannot_be_parted_say_so(name: str, why: str) -> None:
 
 
 def test_a_model_with_more_than_its_known_parts_is_refused() -> None:
-    model, _ = built("hrm_text")
+    model, _ = built("blt")
     graph, (here, there) = Graph.of(model), prompts(model)
     with pytest.raises(SiteError, match="with every edge cut it does not do what it does in the other run"):
         cut(model, graph, np.zeros_like(graph.allowed), here=here, there=there)
