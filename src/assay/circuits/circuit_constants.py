@@ -60,7 +60,7 @@ def learned_together(
     constants = starts(model, pairs, list(senders_of(model, graph)))
     inputs = Contrast(pairs).inputs
     begin = replaced_by([constant.edit() for constant in constants], inputs)
-    made = cutting(model, graph, begin, [measure_of(ablation, metric)])
+    made = cutting(model, graph, replaced=begin, metrics=[measure_of(ablation, metric)])
     objective = _Cut(made, torch.tensor(mask), torch.tensor(graph.allowed), ablation)
     with listening(None):
         found = learn(constants, objective, ablation=ablation, examples=len(pairs))

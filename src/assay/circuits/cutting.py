@@ -19,7 +19,7 @@ from assay.experiments.metrics import Metric
 from assay.experiments.runs import Run
 
 
-def cutting(model: Model, graph: Graph, replaced: Replacement, metrics: Sequence[Metric]) -> ManyCircuits:
+def cutting(model: Model, graph: Graph, *, replaced: Replacement, metrics: Sequence[Metric]) -> ManyCircuits:
     """The clean run under any circuit of the graph; what cut senders are replaced by is given."""
     runs = {**replaced.runs, "main": Run(input="clean")}
     experiment = Experiment(inputs=replaced.inputs, runs=runs, metrics=metrics, main="main")

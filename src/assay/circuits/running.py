@@ -119,7 +119,7 @@ def _made(
         else:
             replaced, how = learned_together(model, pairs, mask, graph=graph, ablation=ablation, metric=chosen[0])
             found.append(how)
-        made.append((cutting(model, graph, replaced, chosen), [mask]))
+        made.append((cutting(model, graph, replaced=replaced, metrics=chosen), [mask]))
         report(len(made), len(every))
     facts = [f"constants without any edge: {told(found[:1], examples=len(pairs))}"]
     facts += [f"constants of {len(found) - 1} circuits: {told(found[1:], examples=len(pairs))}"] if found[1:] else []
@@ -154,14 +154,15 @@ def circuits_of(
     if not isinstance(asked, Counterfactual):
         refuse_values(model, graph, asked)
     if not isinstance(asked, Optimal):
-        return cutting(model, graph, replacement(pairs, asked, tuple(written(model, graph))), chosen)
+        return cutting(model, graph, replaced=replacement(pairs, asked, tuple(written(model, graph))), metrics=chosen)
     if asked.together:
         raise SettingsError(
             "together: constants are learned together for a given circuit, and this method is still looking for one. Leave it "
             "out here, and evaluate what is found with it."
         )
     alone = [[part] for part in senders_of(model, graph)]
-    return cutting(model, graph, learned(model, pairs, alone, ablation=asked, metric=chosen[0])[0], chosen)
+    replaced, _ = learned(model, pairs, alone, ablation=asked, metric=chosen[0])
+    return cutting(model, graph, replaced=replaced, metrics=chosen)
 
 
 def _chosen(metrics: AMetric | Metric | Sequence[AMetric | Metric]) -> list[Metric]:

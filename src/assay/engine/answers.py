@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from assay.core.errors import ExperimentError
@@ -35,6 +38,21 @@ def alternatives(
         items: Sequence[Any] = answer if isinstance(answer, tuple) else (answer,)
         found.append([_ids(item, tokenizer, what=what, single=True)[0] for item in items])
     return found
+
+
+def put_after(inputs: Mapping[str, Any], more: Tensor) -> dict[str, Any]:
+    """A model's inputs with more tokens after each prompt, seen like the others."""
+    longer = {**inputs, "input_ids": torch.cat([inputs["input_ids"], more], dim=1)}
+    if isinstance(mask := inputs.get("attention_mask"), Tensor):
+        longer["attention_mask"] = torch.cat([mask, mask.new_ones(more.shape)], dim=1)
+    return longer
+
+
+def summed_logprob(logits: Float[Tensor, "batch pos vocab"], answers: Sequence[Ids]) -> Float[Tensor, " batch"]:
+    """The summed log-probability of answers of one length, each token at its position."""
+    log = torch.log_softmax(logits.double(), -1)
+    ids = torch.tensor(answers).to(log.device)
+    return log.gather(-1, ids[..., None])[..., 0].sum(-1)
 
 
 def rivals(metric: Accuracy, given: Input) -> Answers | None:

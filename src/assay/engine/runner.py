@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from assay.core.errors import ExperimentError
+from assay.engine.answers import put_after, summed_logprob
 from assay.engine.changes import bind
 from assay.engine.edges.binding import attention_for, parted, rewire, sender_sites
 from assay.engine.edges.rewire import Rewire
@@ -127,9 +128,7 @@ class Runner:
         prompts = self.prompts[run.input]
         inputs = prompts.inputs(own_rows(prompts, self.rows))
         if extra is not None:
-            inputs["input_ids"] = torch.cat([inputs["input_ids"], extra], dim=1)
-            if isinstance(mask := inputs.get("attention_mask"), Tensor):
-                inputs["attention_mask"] = torch.cat([mask, mask.new_ones(extra.shape)], dim=1)
+            inputs = put_after(inputs, extra)
         scope = self.scope(run, 0 if extra is None else extra.shape[1])
         attached, (changes, rewires) = list(attach), self._bound(run.edits, scope)
         self.tally.passes += 1
@@ -229,9 +228,7 @@ class Runner:
             kept = self.forward(name, run, extra=extra if length > 1 else None)
             if kept.output is None:
                 raise ExperimentError("several-token answers need a model with logits.")
-            log = torch.log_softmax(kept.output[:, prompt - 1 :].double(), -1)
-            ids = torch.tensor([a[:length] for a in longest]).to(log.device)
-            scores = log.gather(-1, ids[..., None])[..., 0].sum(-1)
+            scores = summed_logprob(kept.output[:, prompt - 1 :], [a[:length] for a in longest])
             for b, answer in enumerate(answers):
                 if len(answer) == length:
                     total[b] = scores[b]
