@@ -86,7 +86,7 @@ def _lines(plan: Explanation) -> list[str]:
     memory = f"memory beside the model: about {plan.work.bytes / 2**20:,.0f} MiB"
     if plan.engine == "naive":
         why = [f"not scheduled: {plan.refused}"] if plan.refused else []
-        less = [f"with all logits: {plan.naive.flops / 1e9:,.1f} GFLOP"] if plan.work.flops < plan.naive.flops else []
+        less = [f"whole passes: {plan.naive.flops / 1e9:,.1f} GFLOP"] if plan.work.flops < plan.naive.flops else []
         work = f"{plan.work.flops / 1e9:,.1f} GFLOP, about {plan.work.seconds:.1f} s here; {memory}"
         return [*why, work, *less, *(f"{name}: {said}" for name, said in plan.optimisations.items())]
     naive = sum(run.passes for run in plan.runs)

@@ -177,7 +177,7 @@ def test_the_plan_of_runs_without_a_sweep_counts_what_is_unembedded() -> None:
     experiment = without_a_sweep(LD, metric.logit(9, pos=[0, 2], name="more"))
     plan, result = model.explain(experiment), model.measure(experiment)
     assert result.cost.flops == pytest.approx(plan.work.flops) and plan.work.flops < plan.naive.flops
-    assert "logits of named tokens only" in str(plan) and "with all logits" in str(plan)
+    assert "logits of named tokens only" in str(plan) and "whole passes" in str(plan)
     off = ["unembed", "vocab"]
     assert model.explain(experiment, without=off).work.flops == plan.naive.flops
     assert model.measure(experiment, without=off).cost.flops == pytest.approx(plan.naive.flops)
