@@ -77,7 +77,10 @@ def test_no_number_of_the_run_is_typed_in_the_verdicts(lab: Lab, tmp_path: Path)
     assert {path.name for path in folder.iterdir()} == {"main.tex", "macros.tex", "references.bib", "tables", "figures"}
     for name in re.findall(r"\\includegraphics\[[^\]]*\]\{([^}]*)\}", (folder / "main.tex").read_text()):
         assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-    for name in re.findall(r"\\input\{([^}]*)\}", (folder / "main.tex").read_text()):
+    main = (folder / "main.tex").read_text()
+    assert "prompts (the task pretended), split test" in main
+    assert r"found was \numLarge{} (n = \numLargeN{}), so it is \textbf{\numLargeVerdict}." in main
+    for name in re.findall(r"\\input\{([^}]*)\}", main):
         assert (folder / f"{name}.tex").exists()
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 from assay.core.protocols import Scores
 from assay.core.svg import Scale, extent, number, shade, tag
+from assay.stats.proportion import wilson_of
 from assay.studies.folder import StepResult
 from assay.studies.report.choose import figures
 from assay.studies.report.drawn import Drawn
@@ -179,3 +180,14 @@ def test_what_goes_into_attributes_and_scripts_can_not_get_out() -> None:
     assert str(tag("text", "<x>", data_tip='"><script>')) == '<text data-tip="&#34;&gt;&lt;script&gt;">&lt;x&gt;</text>'
     assert "</" not in as_json({"a": "</script>"})
     assert "<" not in as_json(["<!--", "\u2028"])
+
+
+def test_right_answers_get_an_interval_that_knows_how_few_they_are() -> None:
+    """Student's t is [1, 1] where all are right and leaves 0 to 1 where one is wrong; Wilson's is what verdicts have."""
+    right = xr.DataArray(np.array([[True] * 6, [True] * 5 + [False]]), dims=("layer", "example"))
+    found = means(right)
+    assert found.low is not None and found.high is not None and found.how == "Wilson's"
+    for row, low, high in zip(right.values, found.low.values, found.high.values, strict=True):
+        expected = wilson_of(row)
+        assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert means(right.astype(float)).how == "Student's t"

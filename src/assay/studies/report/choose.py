@@ -34,7 +34,7 @@ from assay.studies.report.means import EXAMPLE, Means, means
 from assay.studies.report.results import MAKERS
 from assay.studies.report.wordings import wordings
 
-INTERVAL = "95 % interval of the mean over {n} examples (Student's t)"
+INTERVAL = "95 % interval of the mean over {n} examples ({how})"
 _OTHER = re.compile(r"^L(\d+)\.(?!H\d)(\w+)$")
 _SHOWN_FIRST = ("share", "correct", "logit_diff", "score", "to_position")
 _MOST_BARS = 40
@@ -167,7 +167,7 @@ def _caption(what: str, found: Means) -> str:
     said = what[:1].upper() + what[1:] + "."
     if found.low is None:
         return said
-    return f"{said} Intervals: {INTERVAL.format(n=found.n)}."
+    return f"{said} Intervals: {INTERVAL.format(n=found.n, how=found.how)}."
 
 
 def _axis(what: str) -> str:

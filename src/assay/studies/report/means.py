@@ -1,7 +1,8 @@
 """Means over examples with their 95 % intervals, for figures and tables.
 
 The interval is Student's t on the examples as independent draws: quick, and good enough to read a figure by. Verdicts
-rest on the bootstrap intervals of `studies.evaluate`, never on these. A share of what is kept is a ratio of means, so
+rest on the bootstrap intervals of `studies.evaluate`, never on these. Of what is right or wrong on each example it is
+Wilson's: a handful of right answers leaves room for wrong ones. A share of what is kept is a ratio of means, so
 its interval is a percentile bootstrap that draws examples of all its parts together.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
+from scipy.stats import norm as normal
 from scipy.stats import t as student
 
 EXAMPLE = "example"
@@ -26,19 +28,30 @@ class Means:
     low: xr.DataArray | None
     high: xr.DataArray | None
     n: int
+    how: str = "Student's t"
 
 
 def means(array: xr.DataArray) -> Means:
     """The mean over examples at every place."""
+    yes_or_no = array.dtype == bool
     array = array.astype(float)
     n = array.sizes.get(EXAMPLE, 0)
     if not n:
         return Means(array, None, None, 0)
     value = array.mean(EXAMPLE)
+    if yes_or_no:
+        return _wilson(value, n)
     if n < 2:
         return Means(value, None, None, n)
     half = array.std(EXAMPLE, ddof=1) / np.sqrt(n) * student.ppf(0.975, n - 1)
     return Means(value, value - half, value + half, n)
+
+
+def _wilson(share: xr.DataArray, n: int) -> Means:
+    square = float(normal.ppf(0.975)) ** 2
+    centre = (share + square / (2 * n)) / (1 + square / n)
+    half = np.sqrt(square * (share * (1 - share) / n + square / (4 * n**2))) / (1 + square / n)
+    return Means(share, centre - half, centre + half, n, "Wilson's")
 
 
 def shares(

@@ -18,7 +18,9 @@ from assay.studies.report.drawn import Drawn
 from assay.studies.report.heatmap import Grid, heatmap
 from assay.studies.report.means import EXAMPLE, means
 
-INTERVALS = "Intervals: 95 % over {n} pairs (Student's t), both prompts of a pair together."
+INTERVALS = (
+    "Intervals: 95 % over {n} pairs (Student's t; Wilson's for right or wrong), both prompts of a pair together."
+)
 MEASURES = {
     "correct": "share right",
     "auroc": "AUROC",

@@ -24,7 +24,7 @@ def wordings(data: xr.Dataset) -> list[Drawn]:
     if not 2 <= len(rows) <= _MOST:
         return []
     what = name.replace("logit_diff", "logit difference")
-    caption = f"Mean {what} for each wording. Intervals: 95 %, Student's t, over the {_sizes(labels)} examples of each."
+    caption = f"Mean {what} for each wording. Intervals: 95 %, Student's t, over the {_sizes(labels)} of each."
     return [points(rows, caption, (what, f"{what.capitalize()} by wording"))]
 
 
@@ -37,4 +37,5 @@ def _mean(values: np.ndarray) -> tuple[float, float, float]:
 def _sizes(labels: np.ndarray) -> str:
     counts = np.unique(labels, return_counts=True)[1]
     least, most = int(counts.min()), int(counts.max())
-    return str(least) if least == most else f"{least} to {most}"
+    sizes = str(least) if least == most else f"{least} to {most}"
+    return f"{sizes} example{'s' if most > 1 else ''}"
