@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import yaml
 
 from assay.studies.lint import check_study
 from assay.studies.lint.causes import causal_words
+from assay.studies.lint.reading import reads_what_is_not_there
 from assay.studies.lint.size import simulation
-from assay.studies.read import parse_study
+from assay.studies.read import parse_study, read_study
 from assay.studies.schema import Study
 
 TEXT = """
@@ -149,3 +151,20 @@ def _exact(n: int, truth: float, bound: float) -> float:
     from assay.stats import wilson
 
     return float(sum(binom.pmf(k, n, truth) for k in range(n + 1) if wilson(k, n, level=0.95).low >= bound))
+
+
+def test_what_a_step_can_not_give_is_seen_before_it_has_run() -> None:
+    def found(quantity: dict[str, Any]) -> list[str]:
+        return [each.problem for each in check_study(study(quantity=quantity)) if each.rule == "quantity"]
+
+    assert found({"step": "heads", "coords": {"component": "L0.H0"}}) == []
+    assert found({"step": "kept", "variable": "fraction"}) == []  # what it gives is not known before it has run
+    (variable,) = found({"step": "heads", "variable": "fraction"})
+    assert "no 'fraction'" in variable and "`score` by `component`" in variable
+    (axis,) = found({"step": "heads", "coords": {"componant": "L0.H0"}})
+    assert "no 'componant'" in axis and "component" in axis.partition("componant")[2]
+
+
+def test_examples_and_their_baselines_read_what_is_there() -> None:
+    for path in sorted((Path(__file__).parents[2] / "examples").glob("**/study.yaml")):
+        assert list(reads_what_is_not_there(read_study(path))) == [], path

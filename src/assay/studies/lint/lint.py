@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from assay.studies.lint.causes import causes_without_interventions
 from assay.studies.lint.finding import Finding, Findings
+from assay.studies.lint.reading import reads_what_is_not_there
 from assay.studies.lint.selection import (
     chosen_on_what_is_judged,
     extremes_chosen_on_what_is_judged,
@@ -74,6 +75,7 @@ def judged_elsewhere(study: Study) -> Findings:
 
 
 CHECKS = (
+    reads_what_is_not_there,
     causes_without_interventions,
     chosen_on_what_is_judged,
     predictions_that_cannot_fail,
