@@ -8,6 +8,7 @@ import torch
 from tests.dictionaries.made import of_rows
 from tests.tiny_pairs import VOCABULARY, tiny_llama
 
+from assay.core.caveats import caveats_in
 from assay.core.errors import DataError
 from assay.data.example import Example
 from assay.data.pairs import Pairs
@@ -43,6 +44,18 @@ def reader(model: Model) -> Dictionary:
     rows = torch.randn(12, 32, generator=torch.Generator().manual_seed(0))
     rows[PLANTED] = weights[ONE] - weights[OTHER]
     return of_rows(rows / rows.norm(dim=-1, keepdim=True), site=SITE)
+
+
+def test_a_feature_that_never_fires_is_told() -> None:
+    model = tiny_llama()
+    dictionary = reader(model)
+    scores = feature_scores(model, pairs(20, seed=0), dictionary=dictionary, pool="max")
+    silent = of_rows(dictionary.basis.decoder, site=SITE, bias=-1e6)
+    found = feature_detection(model, pairs(20, seed=1), dictionary=silent, scores=scores, pool="max")
+    assert float(found["auroc"].sel(reader="feature").std()) == 0
+    assert any("fires on 0 of 40 prompts" in each for each in caveats_in(found.provenance.facts))
+    heard = feature_detection(model, pairs(20, seed=1), dictionary=dictionary, scores=scores, pool="max")
+    assert not any("fires on 0" in fact for fact in heard.provenance.facts)
 
 
 def test_the_planted_feature_is_found_and_holds_up() -> None:

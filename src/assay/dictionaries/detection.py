@@ -22,6 +22,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from assay.core.caveats import caveat
 from assay.core.claims import Beside, Claim, Unclaimed
 from assay.core.errors import DataError
 from assay.core.protocols import Scores
@@ -110,7 +111,8 @@ def feature_detection(
         coords={"reader": readers},
         attrs={INFLUENCES: ["auroc"]},
     )
-    return Result(data, _made(used, seed, [*_facts(best, sign, about, pool), *dictionary.facts]))
+    facts = [*_facts(best, sign, about, pool), _fires(best, np.concatenate(sides, axis=1)[0])]
+    return Result(data, _made(used, seed, [*facts, *dictionary.facts]))
 
 
 _MEASURES = {"auroc": auroc_values, "paired": paired_values}
@@ -139,6 +141,15 @@ def _facts(best: str, sign: float, about: Property, pool: Pool) -> list[str]:
         f"{best}, {side} on the texts that have the property: {about.name}; {pool} over tokens",
         "random directions have the better sign of the two on these pairs, words are learned on their other folds",
     ]
+
+
+def _fires(best: str, values: Float[np.ndarray, " prompt"]) -> str:
+    """On how many prompts the feature fires: on none its AUROC is one half, whatever the property."""
+    count = int((values != 0).sum())
+    told = f"{best} fires on {count} of {len(values)} prompts"
+    return (
+        told if count else caveat(f"{told}, so it tells none of them apart: it was chosen on other words or templates")
+    )
 
 
 def _made(model: Model, seed: int, facts: list[str]) -> Provenance:
