@@ -49,6 +49,29 @@ def test_selection_by_name() -> None:
     assert heads.per_example.shape == (2, 2)
 
 
+def test_nothing_selected_is_refused() -> None:
+    with pytest.raises(DataError, match=r"no component's whole name matches 'head'; the first is .* Heads, for one"):
+        scored().only("head")
+
+
+def test_heads_as_a_table() -> None:
+    table = scored().heads()
+    assert table.dims == ("layer", "head", "example") and table.shape == (2, 2, 2)
+    assert table.sel(layer=3, head=2).mean().item() == pytest.approx(scored()["L3.H2"])
+    assert np.isnan(table.sel(layer=0, head=2)).all()
+    plain = Scores.of({"L0.H0": 1.0, "L0.H1": 2.0, "L1.H0": 3.0, "L1.H1": 4.0, "L0.mlp": 9.0}, quantity="q")
+    assert plain.heads().values.tolist() == [[1, 2], [3, 4]]
+    with pytest.raises(DataError, match="none of these components is a head"):
+        plain.only(r".*mlp").heads()
+
+
+def test_figures_of_heads_and_of_others() -> None:
+    heads = Scores.of({"L0.H0": 1.0, "L0.H1": -2.0, "L1.H0": 3.0, "L1.H1": 4.0}, quantity="q")
+    assert heads.plot().data[0].z.tolist() == [[1, -2], [3, 4]]
+    bars = Scores.of({"embed": 1.0, "L0.mlp": -5.0, "L1.mlp": 2.0}, quantity="q").plot(most=2).data[0]
+    assert list(bars.x) == ["L0.mlp", "L1.mlp"] and list(bars.y) == [-5, 2]
+
+
 def test_json_round_trip_is_exact() -> None:
     back = Scores.from_json(json.loads(json.dumps(scored().to_json())))
     assert back.components == scored().components

@@ -168,8 +168,10 @@ def test_words_beside_none_and_several_of_them_are_checked() -> None:
     for wrong in ({"fixes": ("q", "v")}, {"how": "c"}):
         with pytest.raises(SettingsError, match=r"'[vc]' is no (fixes|how): expected"):
             choose("m", "d", **wrong)
-    with pytest.raises(SettingsError, match=r"choose takes a str as its model, and got an int\."):
+    with pytest.raises(SettingsError, match=r"choose takes a str as model, and got an int\."):
         choose(3, "d")
+    with pytest.raises(SettingsError, match="rank takes a Scores as scores, and got a list"):
+        declare()("m", "d", scores=["L0.H1"], direction="noise")
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
         choose("m")
     with pytest.raises(SettingsError, match=r"names is one text, 'L0\.H1': expected several, \('L0\.H1',\)"):

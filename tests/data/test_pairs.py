@@ -63,6 +63,16 @@ def test_prompts_that_part_are_shown_with_a_mark(embedded: Any) -> None:
     assert mark.index("^") == first.index(" France"), "the mark stands under the first token that differs"
 
 
+def test_answers_without_their_space_are_told(embedded: Any) -> None:
+    """The model would have to write "isParis": mostly a slip, and allowed."""
+    prompts = {"clean": "The capital of France is", "corrupt": "The capital of Italy is"}
+    pairs = Pairs((Example(**prompts, answers=("Paris",), wrong=("Rome",)),))
+    assert pairs.align(embedded).facts == (
+        "1 of 1 answers go on within the prompt's last word ('isParis'): a word of its own begins with a space",
+    )
+    assert Pairs((capital("France", "Italy"),)).align(embedded).facts == ()
+
+
 def test_dropping_is_counted_and_total_loss_refused(embedded: Any) -> None:
     good, bad = capital("France", "Italy"), capital("France", "Liechtenstein")
     pairs = Pairs((bad, good, bad)).align(embedded, on_mismatch="drop")

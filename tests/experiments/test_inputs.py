@@ -95,3 +95,18 @@ def test_answers_are_for_all_or_one_by_one(answers: Any, expected: Any) -> None:
 
 def test_answers_may_be_a_tensor_of_ids() -> None:
     assert as_input(["x", "y"], answers=torch.tensor([3, 4])).answers == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (torch.ones(1, 3), r"a tensor of float32 \[1, 3\] holds no token ids"),
+        (np.ones((1, 3)), r"a tensor of float64 \[1, 3\] holds no token ids"),
+        (torch.ones(1, 3, dtype=torch.bool), r"a tensor of bool \[1, 3\] holds no token ids"),
+        (torch.ones(1, 1, 3, dtype=torch.long), r"a tensor of int64 \[1, 1, 3\] holds no token ids"),
+        ([[1.0, 2.0]], r"a list of list of float is not an input"),
+    ],
+)
+def test_numbers_that_are_no_token_ids(given: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_input(given)

@@ -27,6 +27,8 @@ class Expected:
     """By parameter, the words that it takes; each of several where it takes a tuple of them."""
     several: frozenset[str]
     """Parameters that take several texts."""
+    earlier: Mapping[str, type]
+    """Parameters that take an earlier result, and its class."""
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Expected:
@@ -35,14 +37,18 @@ class Expected:
         order = [*signature(function).parameters, "", ""]
         words = {name: found for name, hint in hints.items() if (found := _words(hint))}
         several = frozenset(name for name, hint in hints.items() if _bare(hint) == tuple[str, ...])
-        return cls(function.__name__, hints.get(order[0]), hints.get(order[1]), words, several)
+        earlier = {
+            name: bare for name, hint in hints.items() if getattr(bare := _bare(hint), "handed_on", False) is True
+        }
+        return cls(function.__name__, hints.get(order[0]), hints.get(order[1]), words, several, earlier)
 
     def refuse(self, model: Any, data: Any, named: Mapping[str, Any]) -> None:
         """Raise SettingsError for what the method would take amiss; and let data say that it is not for this model."""
-        for what, hint, given in (("model", self.model, model), ("data", self.data, data)):
+        chosen = [(name, self.earlier[name], named[name]) for name in self.earlier if named.get(name) is not None]
+        for what, hint, given in (("model", self.model, model), ("data", self.data, data), *chosen):
             if _plain_class(hint) and not isinstance(given, hint):
                 raise SettingsError(
-                    f"{self.name} takes {_article(hint.__name__)} as its {what}, and got {_article(type(given).__name__)}."
+                    f"{self.name} takes {_article(hint.__name__)} as {what}, and got {_article(type(given).__name__)}."
                 )
         refuse_model = getattr(data, "refuse_model", None)
         if callable(refuse_model):

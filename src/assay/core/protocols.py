@@ -18,6 +18,8 @@ from assay.core.calls import against, pass_on
 from assay.core.errors import DataError, nearest
 
 if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
     from assay.stats.controls import Asked, Comparison
 
 FORMAT = 1
@@ -126,13 +128,43 @@ class Scores:
         return tuple(np.array(self.components)[keys == last].tolist()) if last == first_out else ()
 
     def only(self, pattern: str) -> Scores:
-        """Those components whose whole name matches a regular expression, such as r"L\\d+\\.mlp"."""
+        """Those components whose whole name matches a regular expression, such as r"L\\d+\\.mlp"; DataError without any."""
         kept = [i for i, name in enumerate(self.components) if re.fullmatch(pattern, name)]
+        if not kept and self.components:
+            raise DataError(
+                f"no component's whole name matches {pattern!r}; the first is {self.components[0]!r}. Heads, for one, are "
+                r"r'L\d+\.H\d+'."
+            )
         rows = None if self.per_example is None else self.per_example[kept]
         part = replace(
             self, components=tuple(self.components[i] for i in kept), values=self.values[kept], per_example=rows
         )
         return pass_on(self, part)
+
+    def heads(self) -> xr.DataArray:
+        """The heads among them as a table (layer, head), and example where kept; NaN where there is none."""
+        grid = {name: parse_head(name) for name in self.components if _HEAD.match(name)}
+        if not grid:
+            raise DataError("none of these components is a head.")
+        rows = self.values[:, None] if self.per_example is None else self.per_example
+        layers, heads = (sorted({place[i] for place in grid.values()}) for i in (0, 1))
+        table = np.full((len(layers), len(heads), rows.shape[1]), np.nan)
+        for row, name in zip(rows, self.components, strict=True):
+            if name in grid:
+                table[layers.index(grid[name][0]), heads.index(grid[name][1])] = row
+        found = xr.DataArray(
+            table, dims=("layer", "head", "example"), coords={"layer": layers, "head": heads}, name=self.quantity
+        )
+        return found[:, :, 0] if self.per_example is None else found
+
+    def plot(self, most: int = 30) -> Figure:
+        """A plotly figure: heads alone as a heatmap (layer, head); others as bars, the `most` that are largest either way."""
+        from assay.core.figures import figure  # plotly takes half a second to import
+
+        if all(map(_HEAD.match, self.components)):
+            return figure(self.heads(), {})
+        array = self.to_dataset()["score"].rename(self.quantity)
+        return figure(array.sel(component=list(self.top(most, absolute=True))), {})
 
     def against(self, *controls: str, **options: Unpack[Asked]) -> Comparison:
         """The best components' score beside the same quantity for controls, such as `"random"` or `"untrained"`.

@@ -7,7 +7,7 @@ those that it has alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.core.errors import DataError
@@ -38,6 +38,7 @@ class Aligned:
 
     tokens: tuple[Tokens | None, ...]
     reasons: tuple[str | None, ...]
+    facts: tuple[str, ...] = ()
 
 
 def align(examples: Sequence[Example], tokenizer: Tokenizer | None, *, single_token: bool = True) -> Aligned:
@@ -54,7 +55,29 @@ def align(examples: Sequence[Example], tokenizer: Tokenizer | None, *, single_to
         except DataError as error:
             tokens.append(None)
             reasons.append(str(error))
-    return Aligned(tuple(tokens), tuple(reasons))
+    return Aligned(tuple(tokens), tuple(reasons), tuple(_within_words(examples)))
+
+
+def _within_words(examples: Sequence[Example]) -> Iterator[str]:
+    """Answers that would be written right onto the prompt's last word."""
+    found = [
+        f"{each.clean.split()[-1]}{each.answers[0]}"
+        for each in examples
+        if isinstance(each.clean, str)
+        and each.answers
+        and isinstance(each.answers[0], str)
+        and _in_a_word(each.clean[-1:])
+        and _in_a_word(each.answers[0][:1])
+    ]
+    if found:
+        yield (
+            f"{len(found)} of {len(examples)} answers go on within the prompt's last word ({found[0]!r}): a word of its own "
+            "begins with a space"
+        )
+
+
+def _in_a_word(letter: str) -> bool:
+    return letter.isascii() and letter.isalpha()
 
 
 def _align_one(

@@ -54,7 +54,8 @@ class Pairs:
         if bad and len(bad) == len(self):
             raise DataError(f"None of the {len(self)} examples can be used. The first: {bad[0][1]}")
         kept = [(e, t) for e, t in zip(self.examples, aligned.tokens, strict=True) if t is not None]
-        facts = (*self.facts, f"{len(bad)} of {len(self)} examples dropped: they did not align") if bad else self.facts
+        dropped = [f"{len(bad)} of {len(self)} examples dropped: they did not align"] if bad else []
+        facts = tuple(dict.fromkeys((*self.facts, *aligned.facts, *dropped)))
         examples, tokens = tuple(e for e, _ in kept), tuple(t for _, t in kept)
         return replace(self, examples=examples, tokens=tokens, tokenizer=mark, facts=facts)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
@@ -143,7 +144,7 @@ def as_input(value: Any, **more: Any) -> Input:
         fields = {name: getattr(value, name) for name in type(value).model_fields}
         return type(value)(**fields | more) if more else value
     if isinstance(value, Tensor | np.ndarray):
-        value = value.tolist()
+        value = _ids_of(value)
     if isinstance(value, str):
         return Texts(texts=(value,), single=True, **_single_positions(more))
     if isinstance(value, Mapping):
@@ -151,6 +152,21 @@ def as_input(value: Any, **more: Any) -> Input:
     if not isinstance(value, list | tuple):
         raise InputError(f"{type(value).__name__} is not an input: expected {EXPECTED}.")
     return _from_list(list(value), more)
+
+
+def _ids_of(value: Any) -> Any:
+    """A tensor or array of token ids as lists."""
+    if isinstance(value, Tensor):
+        whole = value.dtype != torch.bool and not value.is_floating_point() and not value.is_complex()
+    else:
+        whole = value.dtype.kind in "iu"
+    if not whole or value.ndim not in (1, 2):
+        kind = str(value.dtype).removeprefix("torch.")
+        raise InputError(
+            f"a tensor of {kind} {list(value.shape)} holds no token ids: expected integers [pos] or [batch, pos]; give other "
+            "inputs of the model by name, as in {'inputs_embeds': tensor}."
+        )
+    return value.tolist()
 
 
 def _from_list(value: list[Any], more: dict[str, Any]) -> Input:
@@ -167,8 +183,13 @@ def _from_list(value: list[Any], more: dict[str, Any]) -> Input:
         return Tokens(tokens=tuple(tuple(row) for row in rows), **more)
     if _all(rows, lambda row: isinstance(row, list | tuple) and _all(row, _is_message)):
         return Chats(chats=tuple(tuple(row) for row in rows), **more)
-    kinds = ", ".join(sorted({type(item).__name__ for item in value}))
+    kinds = ", ".join(sorted({_kind(item) for item in value}))
     raise InputError(f"a list of {kinds} is not an input: expected {EXPECTED}.")
+
+
+def _kind(item: Any) -> str:
+    inside = sorted({type(each).__name__ for each in item}) if isinstance(item, list | tuple) else []
+    return f"{type(item).__name__} of {', '.join(inside)}" if inside else type(item).__name__
 
 
 def _all(items: Any, test: Callable[[Any], bool]) -> bool:
