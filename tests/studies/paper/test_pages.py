@@ -51,6 +51,19 @@ def test_an_appendix_before_the_references_ends_the_main_text(tmp_path: Path) ->
     assert report.main_pages == 2 and report.references == 5
 
 
+@pytest.mark.parametrize(("above", "main"), [([], 2), (BODY[:3], 3)])
+def test_a_lettered_appendix_is_known_where_latex_has_marked_it(tmp_path: Path, above: list[str], main: int) -> None:
+    """ "A Proofs" could be a sentence; hyperref's mark says that it begins the appendix, and without it nothing is guessed."""
+    for marked in (True, False):
+        paper = Pdf()
+        pages = [paper.page(paragraph(lines)) for lines in (BODY, [*BODY, *LIMITS], [*above, "A Proofs", *BODY], CITED)]
+        if marked:
+            paper.catalogue = f"/Dests << /appendix.A [{pages[2]} 0 R /Fit] >>"
+        (tmp_path / "paper.pdf").write_bytes(paper.bytes())
+        report = check_paper(tmp_path / "paper.pdf")
+        assert (report.main_pages, report.appendix) == ((main, 3) if marked else (3, None))
+
+
 @pytest.mark.parametrize(
     "heading", ["References", "REFERENCES", "R EFERENCES", "7 References", "Bibliography", "7. REFERENCES"]
 )

@@ -24,6 +24,7 @@ from assay.studies.paper.sections import (
     find_late,
     find_limitations,
     find_references,
+    lettered_appendix,
     page_lines,
 )
 
@@ -48,11 +49,12 @@ def check_paper(path: Path, *, pages: int | None = None, camera_ready: bool = Fa
         if len(reader.pages) > MOST_PAGES:
             raise InputError(f"{path.name} has {len(reader.pages)} pages: more than {MOST_PAGES} are not checked.")
         texts, problems = _read(reader)
-        outline = _outline(reader)
+        outline, marked = _outline(reader), _marked_appendix(reader)
     if not "".join(texts).strip():
         raise InputError(f"{path.name} has no text that can be read: its pages are pictures. Make it from its source.")
     problems += logged(path)
-    return _report(page_lines(texts), outline, problems, None if pages is None else pages + camera_ready)
+    allowed = None if pages is None else pages + camera_ready
+    return _report(page_lines(texts), outline, problems, allowed=allowed, marked=marked)
 
 
 def _read(reader: Any) -> tuple[list[str], list[Problem]]:
@@ -81,6 +83,19 @@ def _targets(reader: Any) -> set[str] | None:
         return None
 
 
+def _marked_appendix(reader: Any) -> int | None:
+    """The page of the appendix where LaTeX has marked it: hyperref calls the sections behind `\\appendix` appendix.A, …B."""
+    try:
+        places = reader.named_destinations
+        place = places.get("appendix.A") or places.get(
+            "/appendix.A"
+        )  # the name of an older kind of mark keeps its slash
+        number = None if place is None else reader.get_destination_page_number(place)
+    except broken():
+        return None
+    return None if number is None or number < 0 else number + 1
+
+
 def _outline(reader: Any) -> list[str]:
     def titles(entries: Any) -> Iterator[str]:
         for each in entries:
@@ -95,8 +110,10 @@ def _outline(reader: Any) -> list[str]:
         return []
 
 
-def _report(lines: list[list[str]], outline: list[str], problems: list[Problem], allowed: int | None) -> PaperReport:
-    references, appendix = find_references(lines), find_appendix(lines)
+def _report(
+    lines: list[list[str]], outline: list[str], problems: list[Problem], *, allowed: int | None, marked: int | None
+) -> PaperReport:
+    references, appendix = find_references(lines), find_appendix(lines) or lettered_appendix(lines, marked)
     end = min((h for h in (references, appendix) if h is not None), key=lambda h: (h.page, not h.first), default=None)
     main = len(lines) if end is None else end.page - end.first
     found = list(problems)

@@ -76,6 +76,15 @@ def find_appendix(pages: list[list[str]]) -> Heading | None:
     return next((h for h in _alone(pages) if h.page > 1 and _APPENDIX.fullmatch(_letters(h.title))), None)
 
 
+def lettered_appendix(pages: list[list[str]], number: int | None) -> Heading | None:
+    """The appendix on a page that is known to begin it, at a heading such as "A Proofs": its words alone don't tell."""
+    if number is None or not 1 < number <= len(pages):
+        return None
+    lines = pages[number - 1]
+    at = next((i for i, line in enumerate(lines) if re.match(r"A[.:]? +[A-Z]", line) and len(line) <= 60), 0)
+    return Heading(lines[at] if lines else "", number, first=at == 0)
+
+
 def find_late(pages: list[list[str]], last: int) -> list[Heading]:
     """Sections that some venues don't count, up to a page: ethics, reproducibility, acknowledgements."""
     return [h for h in _alone(pages) if h.page <= last and _letters(h.title).startswith(_LATE)]
