@@ -207,6 +207,8 @@ class Leaves:
         def attention(module: nn.Module, query: Tensor, key: Tensor, *args: Any, **kwargs: Any) -> Any:
             path = self.names[id(module)]
             call = self.calls[path] - 1
+            if Port(path, "scores", 0, call) in self.ports:
+                self.softmaxes[path, call] = 0  # those before it in its module are none of its own
             query, key = self.plus(Port(path, "q", 0, call), query), self.plus(Port(path, "k", 0, call), key)
             return real(module, query, key, *args, **kwargs)
 

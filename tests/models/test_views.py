@@ -8,6 +8,7 @@ from torch import Tensor
 
 from assay.models.views import (
     WHOLE,
+    Abreast,
     Columns,
     Expand,
     First,
@@ -30,6 +31,8 @@ CASES: dict[str, tuple[View, tuple[int, ...], tuple[int, ...]]] = {
     "whole": (WHOLE, (B, P, 8), (B, P, 8)),
     "tokens in a row": (View((Unflatten(),)), (B * P, 8), (B, P, 8)),
     "positions first": (View((Swap(0, 1),)), (P, B, 8), (B, P, 8)),
+    "streams behind positions": (View((Abreast(2),)), (B, P, H, D), (B, P, H * D)),
+    "streams before examples": (View((Abreast(0),)), (H, B, P, D), (B, P, H * D)),
     "heads": (View((Heads(H),)), (B, P, H * D), (B, P, H, D)),
     "heads apart": (View((Swap(1, 2), MergeHeads(H), Heads(H))), (B, H, P, D), (B, P, H, D)),
     "middle of a fused projection": (View((Slice(8, 16), Heads(H))), (B, P, 24), (B, P, H, D)),

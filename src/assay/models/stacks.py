@@ -2,7 +2,7 @@
 
 A stack is a `ModuleList` (the outermost one, where they nest) whose members were called one after another, each
 reading and returning a tensor of one shape. A list whose one member is called again and again (ALBERT) counts each
-call as a layer.
+call as a layer. Several streams side by side (hyper-connections, AltUp) are one that is as wide as all of them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from assay.models.ports import Key, Port
 from assay.models.trace import Event, Trace
-from assay.models.views import WHOLE, Frame, Swap, Unflatten, View
+from assay.models.views import WHOLE, Abreast, Frame, Swap, Unflatten, View
 
 
 @dataclass(frozen=True)
@@ -74,23 +75,36 @@ def layout(tensor: Tensor, width: int, frame: Frame) -> View | None:
 def _chain(path: str, size: int, trace: Trace) -> tuple[Block, ...]:
     members = {f"{path}.{i}" for i in range(size)}
     events = [e for e in trace.events if e.path in members]
-    blocks = [b for e in events if (b := _block(e, tuple(trace.inside(e)), trace.batch)) is not None]
+    blocks = [b for e in events if (b := _block(e, tuple(trace.inside(e)), trace)) is not None]
     if len(blocks) < len(events) or not blocks or any(b.x.shape != blocks[0].x.shape for b in blocks):
         return ()
+    if len(blocks) > 1 and all(torch.equal(b.x, blocks[0].x) for b in blocks):
+        return ()  # they stand side by side: none reads what another returned
     return tuple(blocks)
 
 
-def _block(event: Event, inner: tuple[Event, ...], batch: int) -> Block | None:
+def _block(event: Event, inner: tuple[Event, ...], trace: Trace) -> Block | None:
     for key_in, x in _preferred(event.inputs):
         for key_out, y in event.outputs.items():
-            if x.ndim == 3 and x.shape == y.shape and batch in x.shape[:2]:
-                view = WHOLE if x.shape[0] == batch else View((Swap(0, 1),))
-                frame = Frame(batch, x.shape[1] if x.shape[0] == batch else x.shape[0])
+            found = _stream(tuple(x.shape), trace) if x.shape == y.shape else None
+            if found is not None:
+                view, frame = found
                 enters, leaves = (
                     Port(event.path, "in", key_in, event.call),
                     Port(event.path, "out", key_out, event.call),
                 )
                 return Block(event, view.read(x, frame), view.read(y, frame), enters, leaves, view, inner)
+    return None
+
+
+def _stream(shape: tuple[int, ...], trace: Trace) -> tuple[View, Frame] | None:
+    """How a tensor of this shape is a residual stream, or several side by side; None where it is none."""
+    batch, pos = trace.batch, trace.pos
+    if len(shape) == 3 and batch in shape[:2]:
+        examples_first = shape[0] == batch
+        return (WHOLE if examples_first else View((Swap(0, 1),))), Frame(batch, shape[1 if examples_first else 0])
+    if len(shape) == 4 and (batch, pos) in (shape[:2], shape[1:3]):
+        return View((Abreast(2 if shape[:2] == (batch, pos) else 0),)), Frame(batch, pos or 0)
     return None
 
 

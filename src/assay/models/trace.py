@@ -70,6 +70,8 @@ class Trace:
     output: Any
     batch: int
     """Examples in the traced pass."""
+    pos: int | None = None
+    """Positions in it, where its main input is a table of tokens."""
 
     def inside(self, event: Event) -> list[Event]:
         """Module calls during `event`, in order of their start."""
@@ -140,7 +142,12 @@ class _Recorder(TorchFunctionMode):
         now = self.tick()
         call = next((e.call for e in reversed(self.stack) if e.path == path), 0)
         enclosing = next((e for e in reversed(self.stack) if e.path == path), None)
-        index = sum(o.kind == kind and o.start > enclosing.start for o in self.operations) if enclosing else 0
+        begin = 0 if enclosing is None else enclosing.start
+        function = [o.start for o in self.operations if o.kind == "q" and o.path == path and o.start > begin]
+        begin = max(
+            [begin, *function]
+        )  # a registered function counts its own softmaxes, not those before it in its module
+        index = sum(o.kind == kind and o.start > begin for o in self.operations) if enclosing else 0
         copies = self.copy(dict(enumerate(tensors)))
         self.operations.append(Operation(kind, path, call, now, index, tuple(copies.values())))
 
@@ -188,11 +195,12 @@ def trace(native: nn.Module, inputs: Mapping[str, Any]) -> Trace:
     finally:
         for handle in handles:
             handle.remove()
-    return Trace([e for e in recorder.events if e.end > 0], recorder.operations, output, _batch(inputs))
+    main = _main(inputs)
+    pos = int(main.shape[1]) if main.ndim == 2 and not main.is_floating_point() else None
+    return Trace([e for e in recorder.events if e.end > 0], recorder.operations, output, int(main.shape[0]), pos)
 
 
-def _batch(inputs: Mapping[str, Any]) -> int:
-    """Rows of the main input."""
+def _main(inputs: Mapping[str, Any]) -> Tensor:
+    """The input whose rows are the examples."""
     names = ("input_ids", "inputs_embeds", "pixel_values", *inputs)
-    main = next(t for n in names if isinstance(t := inputs.get(n), Tensor) and t.ndim > 0)
-    return int(main.shape[0])
+    return next(t for n in names if isinstance(t := inputs.get(n), Tensor) and t.ndim > 0)

@@ -161,6 +161,20 @@ class SplitBatch:
 
 
 @dataclass(frozen=True)
+class Abreast:
+    """Several residual streams side by side, along an axis behind positions or in front of examples, as one wide stream."""
+
+    axis: int
+
+    def read(self, native: Tensor, frame: Frame) -> Tensor:
+        return native.movedim(self.axis, 2).flatten(2)
+
+    def write(self, native: Tensor, site: Tensor, frame: Frame) -> Tensor:
+        parted: Tensor = torch.unflatten(site, 2, (native.shape[self.axis], -1))
+        return parted.movedim(2, self.axis)
+
+
+@dataclass(frozen=True)
 class Scaled:
     """A constant factor that native code applies afterwards (residual multipliers): the site is what is really
     added."""

@@ -80,7 +80,9 @@ def test_only_the_layer_that_is_not_known_is_one_node() -> None:
     assert graph.receivers[-2:] == ("L1.block", "logits")
 
 
-@pytest.mark.parametrize("name", ["gpt_neox_japanese", "rwkv", "zamba", "zamba2", "zaya", "gemma4_text"])
+@pytest.mark.parametrize(
+    "name", ["gpt_neox_japanese", "rwkv", "zamba", "zamba2", "zaya", "gemma3n_text", "deepseek_v4", "gemma4_text"]
+)
 def test_nothing_cut_is_the_plain_run_and_everything_cut_the_other(name: str) -> None:
     model, _ = built(name)
     graph = Graph.of(model, grouped="block" if name == "gemma4_text" else False)
@@ -128,6 +130,19 @@ def test_keys_of_an_earlier_layer_go_with_its_edge() -> None:
     changed = model.run(here.tolist(), capture=sites, sources={"other": there.tolist()}, edits=edges)
     assert [torch.equal(changed[site], plain[site]) for site in sites] == [True, True, False, False, False]
     assert off(changed["L2.k_rot"], other["L2.k_rot"]) < EXACT
+
+
+def test_several_streams_are_one_wide_stream() -> None:
+    """Gemma 3n keeps four streams in front of the examples, DeepSeek V4 behind the positions: a circuit of whole layers."""
+    for name in ("gemma3n_text", "deepseek_v4"):
+        model, native = built(name)
+        here, there = prompts(model)
+        graph, width = Graph.of(model), native.config.hidden_size
+        assert graph.blocks and model.site("L0.resid_pre").sizes["d_model"] == 4 * width
+        cut_last = graph.allowed.copy()
+        cut_last[:, -1] = False  # logits read the other run's last stream, whatever else is computed
+        wanted = model.run(there.tolist()).logits
+        assert off(cut(model, graph, cut_last, here=here, there=there), wanted) < EXACT
 
 
 def test_a_block_is_felt_only_where_its_edge_leads() -> None:
