@@ -43,6 +43,23 @@ def test_a_second_run_does_no_alternative_again(lab: Lab, tmp_path: Path) -> Non
     assert lab.calls == []
 
 
+def test_stopped_within_an_alternative_it_goes_on_there(lab: Lab, tmp_path: Path) -> None:
+    study = parse_study(TEXT + OTHER)
+
+    def stop(name: str) -> None:
+        if lab.calls == ["measure", "double"] * 2:
+            raise KeyboardInterrupt
+
+    lab.before = stop
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, tmp_path / "stopped", sources=lab.sources)
+    lab.before, lab.calls = lambda name: None, []
+    gone_on = run_study(study, tmp_path / "stopped", sources=lab.sources)
+    assert lab.calls == ["double"]
+    whole = run_study(study, tmp_path / "whole", sources=lab.sources)
+    assert gone_on.conclusion.judgements == whole.conclusion.judgements
+
+
 def test_what_is_shared_is_paid_once(lab: Lab, tmp_path: Path) -> None:
     """The budget holds for the study and its alternatives together; steps that they share count once."""
     study = parse_study(TEXT + OTHER + "budget: {seconds: 1000}\n")
