@@ -134,6 +134,7 @@ class Leaves:
         self.calls: Counter[str] = Counter()
         self.softmaxes: Counter[tuple[str, int]] = Counter()
         self.running: list[tuple[str, int]] = []
+        self.attended: set[tuple[str, int]] = set()
         self.busy = False
         self.leaf: dict[Port, Tensor] = {}
         self.passed: dict[Port, Tensor] = {}
@@ -207,8 +208,9 @@ class Leaves:
         def attention(module: nn.Module, query: Tensor, key: Tensor, *args: Any, **kwargs: Any) -> Any:
             path = self.names[id(module)]
             call = self.calls[path] - 1
-            if Port(path, "scores", 0, call) in self.ports:
+            if Port(path, "scores", 0, call) in self.ports and (path, call) not in self.attended:
                 self.softmaxes[path, call] = 0  # those before it in its module are none of its own
+            self.attended.add((path, call))
             query, key = self.plus(Port(path, "q", 0, call), query), self.plus(Port(path, "k", 0, call), key)
             return real(module, query, key, *args, **kwargs)
 

@@ -144,9 +144,7 @@ class _Recorder(TorchFunctionMode):
         enclosing = next((e for e in reversed(self.stack) if e.path == path), None)
         begin = 0 if enclosing is None else enclosing.start
         function = [o.start for o in self.operations if o.kind == "q" and o.path == path and o.start > begin]
-        begin = max(
-            [begin, *function]
-        )  # a registered function counts its own softmaxes, not those before it in its module
+        begin = min(function, default=begin)  # softmaxes of a registered function are counted from its first call on
         index = sum(o.kind == kind and o.start > begin for o in self.operations) if enclosing else 0
         copies = self.copy(dict(enumerate(tensors)))
         self.operations.append(Operation(kind, path, call, now, index, tuple(copies.values())))
