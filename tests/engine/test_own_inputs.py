@@ -156,3 +156,13 @@ def test_every_position_of_an_axis_of_its_own_is_read() -> None:
     assert run.metrics["entropy"].shape == (2, 4)
     plain = llama.run(IDS)
     assert run.top(3) == plain.top(3), "−1 is the last position, not the first"
+
+
+def test_a_corpus_is_read_by_the_encoder() -> None:
+    for name in ("T5ForConditionalGeneration", "BartForConditionalGeneration"):
+        model = load(zoo.build(name)[0])
+        assert len(model.harvest([[5, 6, 7], [8, 9, 10, 11]], "enc.L0.resid_post")) == 7
+        with pytest.raises(
+            InputError, match=r"dec\.L0\.resid_post is of the decoder, and a corpus is read by the encoder"
+        ):
+            model.harvest([[5, 6, 7]], "dec.L0.resid_post")

@@ -13,6 +13,7 @@ from assay.core.errors import InputError, SettingsError, nearest
 from assay.engine.select import Positions, position_axis
 from assay.experiments.captures import Dtype
 from assay.experiments.positions import END, Pos, Slice, resolve
+from assay.models.decoder_start import has_decoder
 from assay.models.network import Network
 from assay.models.structure import Site
 
@@ -109,6 +110,11 @@ class Rules:
             SettingsError: statistics of a site that is not harvested, or is as wide as the prompt.
         """
         sites = list(dict.fromkeys(site for name in self.sites for site in network.sites_named(name)))
+        if has_decoder(network.native) and (later := [site for site in sites if _of_decoder(site)]):
+            raise InputError(
+                f"{later[0]} is of the decoder, and a corpus is read by the encoder. Harvest its sites, enc.…, or capture the "
+                "decoder's with model.run on {'input_ids': …, 'decoder_input_ids': …}."
+            )
         if flat := [site for site in sites if position_axis(site.axes) is None]:
             raise InputError(f"{flat[0]} has no position axis, so it has no value for each token.")
         if (square := _square(sites)) and self.layout != "bucketed":
@@ -140,6 +146,11 @@ class Rules:
                 "activations": self.activations,
             }
         )
+
+
+def _of_decoder(site: Site) -> bool:
+    """In a model with an encoder; the output is the decoder's."""
+    return site.name.stack == "dec" or (site.name.stack is None and site.name.native is None)
 
 
 def _square(sites: Iterable[Site]) -> list[Site]:
