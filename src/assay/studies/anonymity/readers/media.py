@@ -22,9 +22,7 @@ _CHUNK = re.compile(rb"(?:IART|ICOP|ICMS|ITCH|IENG)(?P<size>.{4})", re.S)
 _ATOM = re.compile(
     rb"(?P<name>\xa9(?:ART|aut|wrt|cpy|dir|prd)|aART)(?:.{4}data.{8}|(?P<size>..)..)(?P<text>[^\0]{2,300})", re.S
 )
-_VORBIS = re.compile(
-    rb"(?P<size>.{4})(?:ARTIST|PERFORMER|COMPOSER|AUTHOR|COPYRIGHT|ORGANIZATION|CONTACT)=", re.S | re.I
-)
+_VORBIS = re.compile(rb"(?:ARTIST|PERFORMER|COMPOSER|AUTHOR|COPYRIGHT|ORGANIZATION|CONTACT)=", re.I)
 _PLACE = re.compile(rb"(?:\xa9xyz.{0,8}?|ISO6709.{0,200}?)(?P<text>[+-]\d{2}(?:\.\d+)?[+-]\d{3}(?:\.\d+)?)", re.S)
 _CODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
 
@@ -54,8 +52,8 @@ def _texts(data: bytes) -> Iterator[str]:
     for chunk in _CHUNK.finditer(data):
         yield _shown(_part(data, chunk.end(), int.from_bytes(chunk["size"], "little")), "utf-8")
     for note in _VORBIS.finditer(data):
-        start = note.start() + 4
-        raw = _part(data, start, int.from_bytes(note["size"], "little"))
+        start = note.start()
+        raw = _part(data, start, int.from_bytes(data[max(0, start - 4) : start], "little"))
         yield _shown(raw.partition(b"=")[2], "utf-8")
     for atom in _ATOM.finditer(data):
         size = None if atom["size"] is None else int.from_bytes(atom["size"], "big")
