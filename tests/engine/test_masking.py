@@ -52,7 +52,9 @@ def test_a_key_that_is_ruled_out_is_attended_to_no_more(llama: Model, change: An
     expected = plain["L1.pattern"].clone()
     expected[:, 1, 2:, 1] = 0
     expected[:, 1] /= expected[:, 1].sum(-1, keepdim=True)
-    torch.testing.assert_close(run["L1.pattern"], expected, rtol=0, atol=1e-6)  # the native softmax is in single precision
+    torch.testing.assert_close(
+        run["L1.pattern"], expected, rtol=0, atol=1e-6
+    )  # the native softmax is in single precision
     assert run.logits.isfinite().all()
 
 
