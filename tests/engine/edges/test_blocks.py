@@ -91,6 +91,9 @@ def test_nothing_cut_is_the_plain_run_and_everything_cut_the_other(name: str) ->
     assert graph.blocks and off(plain, other) > 0.01
     assert torch.equal(cut(model, graph, graph.allowed, here=here, there=there), plain)
     assert off(cut(model, graph, np.zeros_like(graph.allowed), here=here, there=there), other) < EXACT
+    parts = np.zeros_like(graph.allowed)
+    parts[1:, -1] = True  # logits read what each part makes of the other run's inputs, which is what it makes there
+    assert off(cut(model, graph, parts, here=here, there=there), other) < 10 * EXACT
 
 
 @pytest.mark.parametrize("share", [0.8, 0.4])

@@ -72,6 +72,9 @@ def test_nothing_cut_is_the_plain_run_and_everything_cut_the_other(name: str, gr
     plain, other = (model.run(ids.tolist()).logits for ids in (here, there))
     assert torch.equal(cut(model, graph, graph.allowed, here=here, there=there), plain)
     assert off(cut(model, graph, np.zeros_like(graph.allowed), here=here, there=there), other) < EXACT
+    parts = np.zeros_like(graph.allowed)
+    parts[1:, -1] = True  # logits read what each part makes of the other run's inputs, which is what it makes there
+    assert off(cut(model, graph, parts, here=here, there=there), other) < 10 * EXACT
     assert off(plain, other) > 0.01
 
 
@@ -116,6 +119,24 @@ def test_the_rest_of_a_layer_reads_what_it_is_given() -> None:
     found = model.run(here.tolist(), capture=sites, sources={"other": there.tolist()}, edits=edges)
     assert off(found["L1.mlp_out"], wanted) < EXACT and off(wanted, plain["L1.mlp_out"]) > 1e-3
     assert off(found["L1.resid_post"], second * (plain["L1.resid_mid"] + wanted)) < EXACT
+
+
+def test_an_mlp_with_every_edge_cut_does_what_it_does_in_the_other_run() -> None:
+    """Also what it is given beside its stream is the other run's then; with one edge kept it is not."""
+    model = gemma()
+    graph, (here, there) = Graph.of(model), prompts(model)
+    mask = graph.allowed.copy()
+    mask[:, graph.receiver("L1.mlp")] = False
+    other = model.run(there.tolist(), capture=["L1.mlp_out"])["L1.mlp_out"]
+
+    def written(kept: np.ndarray) -> torch.Tensor:
+        edges = edit.edges("other", senders=graph.senders, receivers=graph.receivers, kept=torch.tensor(kept))
+        run = model.run(here.tolist(), capture=["L1.mlp_out"], sources={"other": there.tolist()}, edits=edges)
+        return run["L1.mlp_out"]
+
+    assert off(written(mask), other) < EXACT
+    mask[graph.index("embed->L1.mlp")] = True
+    assert off(written(mask), other) > 1e-3
 
 
 def test_what_an_mlp_is_given_beside_its_stream_is_the_embeddings() -> None:
