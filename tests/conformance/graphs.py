@@ -21,7 +21,15 @@ from assay.engine.edges.trial import refuse_untrue
 from assay.engine.edges.wiring import wiring
 from assay.engine.model import Model, load
 
-KINDS = ("each head", "shared heads", "heads and whole mixers", "whole mixers", "none", "some whole layers", "whole layers")
+KINDS = (
+    "each head",
+    "shared heads",
+    "heads and whole mixers",
+    "whole mixers",
+    "none",
+    "some whole layers",
+    "whole layers",
+)
 
 
 def kind_of(model: Model) -> tuple[str, str]:

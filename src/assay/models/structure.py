@@ -79,7 +79,9 @@ class Structure:
     sinks: Mapping[tuple[str | None, int], int]
     implementation: str
     native_shapes: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict, repr=False)
-    stream_norms: Mapping[tuple[str | None, int], tuple[tuple[Direct, Direct], ...]] = field(default_factory=dict, repr=False)
+    stream_norms: Mapping[tuple[str | None, int], tuple[tuple[Direct, Direct], ...]] = field(
+        default_factory=dict, repr=False
+    )
     """In post-norm blocks, the norms that hand on the stream: where each reads the sum, and what it gives."""
     chains: tuple[Chain, ...] = field(default=(), repr=False)
     """The stacks as chains of blocks, for schedules that enter them in the middle."""
