@@ -34,7 +34,8 @@ assay study run examples/studies/agreement-heads/study.yaml
 
 Intervals are corrected for the number of hypotheses of a study. *Under …* is the same hypothesis under another choice that the
 study declared beforehand: circles are what was found, diamonds what it is compared with, squares the other choices, the shaded
-region what was predicted. Times were taken while other work kept the machine busy: expect less.
+region what was predicted. Times were taken while other work kept the machine busy, and those of
+*gradient-ranking* and *name-left-behind* before sweeps of studies ran on the schedule: expect less.
 """
 KINDS = {
     "agreement-heads": ("enough", "discovery"),
