@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from side_by_side.corpora import Enough
 from torch import Tensor, nn
 
 Work = Callable[[], dict[str, Tensor]]
@@ -68,10 +69,6 @@ def tensor(labelled: Any) -> Tensor:
 def effect(logits: Tensor) -> dict[str, Tensor]:
     """How far the two tokens' logits are apart at the last position."""
     return {"effect": logits[:, -1, PAIR[0]] - logits[:, -1, PAIR[1]]}
-
-
-class Enough(Exception):
-    """Raised by a hook that has what it wants."""
 
 
 def hook_rows(native: nn.Module, ids: Tensor) -> Rows:

@@ -25,7 +25,7 @@ Work = Callable[[], Means]
 
 
 class Enough(Exception):
-    """The last block that is needed has run."""
+    """Raised by a hook: all that is needed has run."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from assay.experiments.executed import executed, measured
+from assay.experiments.executed import executed, of_output
 from assay.experiments.experiment import Experiment
-from assay.experiments.site_metrics import SiteMetric
 from assay.models.network import Network
 from assay.models.structure import Site
 
@@ -17,8 +16,7 @@ class EnoughError(Exception):
 
 def unread(experiment: Experiment) -> frozenset[str]:
     """The runs whose output no metric reads, and no gradient of one."""
-    of_output = [(metric, name) for metric, name in measured(experiment) if not isinstance(metric, SiteMetric)]
-    read = {name for metric, run in of_output for name in (run, metric.other_run)}
+    read = {name for metric, run in of_output(experiment) for name in (run, metric.other_run)}
     return frozenset(executed(experiment)) - read
 
 

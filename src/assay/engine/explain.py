@@ -132,22 +132,22 @@ def _without_a_sweep(
     """Plain passes, each of which goes as far, and unembeds as much, as is read of it."""
     found = reads(network, experiment, without=asked.without)
     made = {name: experiment.run(name) for name in executed(experiment)}
-    wanted, unembedded = needed_sites(network, experiment, [made]), dict.fromkeys(made, 0)
+    wanted = needed_sites(network, experiment, [made])
+    runners = [
+        Runner(network, experiment, prompts, rows, wanted=wanted) for rows in groups_of(experiment, prompts, asked)
+    ]
     until: dict[str, int] = {}
-    for rows in groups_of(experiment, prompts, asked):
-        runner = Runner(network, experiment, prompts, rows, wanted=wanted)
-        for name, run in made.items():
-            blocks = found.until(network, name, [site for sites in runner.places(name, run) for site in sites])
-            if blocks is not None:
-                until[name] = blocks
-                continue
-            read = found.at(name, runner.scope_of)
-            unembedded[name] += 0 if read is None else int(read.sum())
+    unembedded: dict[str, int] = {}
+    for name, run in made.items():
+        keep, attach = runners[0].places(name, run)
+        if (blocks := found.until(network, name, [*keep, *attach])) is not None:
+            until[name] = blocks
+        elif found.positions is not None:
+            reads_of = (found.positions(name, runner.scope_of) for runner in runners)
+            unembedded[name] = sum(int(read.sum()) for read in reads_of)
     some = replace(costs, share=found.share(network))
     work = total(
-        _work(run, some, read=None if found.positions is None else unembedded[run.run], until=until.get(run.run))
-        if run.own
-        else _work(run, costs)
+        _work(run, some, read=unembedded.get(run.run), until=until.get(run.run)) if run.own else _work(run, costs)
         for run in plan.runs
     )
     runs = tuple(run.through(until[run.run]) if run.own and run.run in until else run for run in plan.runs)

@@ -67,27 +67,23 @@ class Runner:
 
     def make(self, name: str, run: Run) -> Kept:
         """Make one run; its sources must have been made."""
-        grads = [c for c in run.captures if isinstance(c, GradCapture)]
         keep, attach = self.places(name, run)
         kept = self.kept[name] = self.forward(name, run, keep=keep, attach=attach)
-        for metric, captures in _by_metric(grads):
+        for metric, captures in _by_metric(run.gradients):
             places = [(c.label, site) for c in captures for site in self.network.sites_named(c.site)]
             found = self._backward(metric, name, run, [kept.sites[site] for _, site in places])
             for place, grad in zip(places, found, strict=True):
                 self.grads[place] = torch.zeros_like(kept.sites[place[1]]) if grad is None else grad
-        if grads:
+        if attach:
             kept.sites = {site: value.detach() for site, value in kept.sites.items()}
             kept.output = None if kept.output is None else kept.output.detach()
         return kept
 
     def places(self, name: str, run: Run) -> tuple[list[Site], list[Site]]:
         """The sites that are kept of a run's pass, and those from which gradients are taken."""
-        grads = [c for c in run.captures if isinstance(c, GradCapture)]
-        attach = [site for capture in grads for site in self.network.sites_named(capture.site)]
-        return [
-            *self.wanted.get(name, ()),
-            *(self.site(c.of.site) for c in grads if isinstance(c.of, SiteMetric)),
-        ], attach
+        attach = [site for capture in run.gradients for site in self.network.sites_named(capture.site)]
+        read = [self.site(capture.of.site) for capture in run.gradients if isinstance(capture.of, SiteMetric)]
+        return [*self.wanted.get(name, ()), *read], attach
 
     def _backward(self, metric: Metric, name: str, run: Run, sites: list[Tensor]) -> Sequence[Tensor | None]:
         """Gradients of a metric's sum; None where it does not depend on a tensor."""
@@ -159,8 +155,7 @@ class Runner:
             with attention_for(self.network, rewires, [*keep, *(site for site, _ in changes)]):
                 return forward(self.network, inputs, changes, keep, ends=ends)
         frozen = freezing(self.network, self.frozen, [site for site, _ in changes])
-        grads = [capture for capture in run.captures if isinstance(capture, GradCapture)]
-        ends |= not self.to_output and all(isinstance(capture.of, SiteMetric) for capture in grads)
+        ends |= not self.to_output and all(isinstance(capture.of, SiteMetric) for capture in run.gradients)
         return followed(self.network, inputs, changes, keep, attach=attached, frozen=frozen, ends=ends)
 
     def changes(self, edits: Iterable[Edit], scope: Scope) -> list[tuple[Site, Change]]:

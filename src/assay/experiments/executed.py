@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from assay.experiments.captures import GradCapture
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
+from assay.experiments.site_metrics import SiteMetric
 from assay.experiments.sourced_edits import Mean
 
 
@@ -17,7 +17,7 @@ def executed(experiment: Experiment) -> tuple[str, ...]:
         if name in read or run.captures:
             read.add(name)
             read |= {e.source_run for e in run.edits if not isinstance(e, Mean)}
-            read |= {c.of.other_run for c in run.captures if isinstance(c, GradCapture)}
+            read |= {capture.of.other_run for capture in run.gradients}
     return tuple(name for name in order if name in read)
 
 
@@ -25,5 +25,10 @@ def measured(experiment: Experiment) -> list[tuple[Metric, str]]:
     """Every metric that is computed, with the run that it reads: those of the experiment, and of captured gradients."""
     found: list[tuple[Metric, str]] = [(metric, metric.run or experiment.main) for metric in experiment.metrics]
     for name in executed(experiment):
-        found += [(c.of, name) for c in experiment.run(name).captures if isinstance(c, GradCapture)]
+        found += [(capture.of, name) for capture in experiment.run(name).gradients]
     return found
+
+
+def of_output(experiment: Experiment) -> list[tuple[Metric, str]]:
+    """Those among them that read a run's output, not a site."""
+    return [(metric, name) for metric, name in measured(experiment) if not isinstance(metric, SiteMetric)]

@@ -28,17 +28,21 @@ class Run(Record):
     """What is kept."""
 
     @property
+    def gradients(self) -> tuple[GradCapture, ...]:
+        """The captures that are gradients."""
+        return tuple(capture for capture in self.captures if isinstance(capture, GradCapture))
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """The other runs or inputs whose values it needs, in order of mention."""
         names = [edit.source_run for edit in self.edits]
-        names += [capture.of.other_run for capture in self.captures if isinstance(capture, GradCapture)]
+        names += [capture.of.other_run for capture in self.gradients]
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
     @property
     def local_only(self) -> bool:
         """True if an edit or a captured gradient's metric holds a Python function."""
-        grads = [capture.of for capture in self.captures if isinstance(capture, GradCapture)]
-        return any(part.local_only for part in (*self.edits, *grads))
+        return any(part.local_only for part in (*self.edits, *(capture.of for capture in self.gradients)))
 
     def with_edits(self, edits: tuple[Edit, ...]) -> Run:
         """The same run with other edits."""

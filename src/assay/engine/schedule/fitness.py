@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from assay.engine.answers import token_ids
 from assay.engine.schedule.departures import outside
 from assay.engine.select import position_axis
-from assay.experiments.captures import GradCapture
 from assay.experiments.edge_edits import Edges
 from assay.experiments.experiment import Experiment
 from assay.experiments.given_edits import Call
@@ -76,7 +75,7 @@ def touched(network: Network, experiment: Experiment, variants: Iterable[Mapping
 
 def _run_problems(network: Network, experiment: Experiment, runs: Mapping[str, Run]) -> Iterable[str]:
     for run in runs.values():
-        if any(isinstance(capture, GradCapture) for capture in run.captures):
+        if run.gradients:
             yield "gradients are captured in a run that varies"
         if any(isinstance(edit, Edges) for edit in run.edits):
             yield "edges are cut, which takes whole passes"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -22,7 +23,6 @@ from assay.engine.schedule.joint import joined
 from assay.engine.schedule.outline import PassPlan, chunks, room, unchanged_pass, variant_pass
 from assay.engine.schedule.proof import Proof
 from assay.engine.schedule.unembedding import positions_read, reader, why_all, why_everywhere
-from assay.experiments.captures import GradCapture
 from assay.experiments.edge_edits import Edges
 from assay.experiments.expand import Variant
 from assay.experiments.experiment import Experiment
@@ -64,7 +64,7 @@ class Plan:
         self.tokens = found if isinstance(found, Tensor) else None
         self.why_all_tokens = found if isinstance(found, str) else None
         self.costs = replace(self.costs, share=Reads(tokens=self.tokens).share(self.network))
-        nobody = frozenset[str]() if "early" in self.without or self._why_all_of_fixed() else unread(self.experiment)
+        nobody = frozenset[str]() if "early" in self.without or self._why_all_of_fixed else unread(self.experiment)
         self.reads = Reads(reader(self.experiment) if self.why_whole_edited() is None else None, self.tokens, nobody)
         """What is read of runs that do not vary, but have edits."""
 
@@ -73,9 +73,10 @@ class Plan:
         if "vocab" in self.without:
             return "switched off"
         unchanged = {*self.touched(), *(site for sites in self.base_keep().values() for site in sites)}
-        why = why_everywhere(self.experiment, unchanged) or self._why_all_of_fixed()
+        why = why_everywhere(self.experiment, unchanged) or self._why_all_of_fixed
         return why or named_tokens(self.network, self.experiment)
 
+    @cached_property
     def _why_all_of_fixed(self) -> str | None:
         """Why the whole output of runs that do not vary is computed; None when it need not be."""
         kept = {site for name in self.fixed for site in self.kept.get(name, ())}
@@ -160,7 +161,7 @@ class Plan:
             return "switched off"
         if not self.layout.flat or self.layout.padded:
             return "rows were not seen to be unembedded one by one in this model"
-        return self._why_all_of_fixed()
+        return self._why_all_of_fixed
 
     def fixed_pass(self, name: str, runner: Runner) -> PassPlan:
         """The pass of a run that does not vary, but has edits."""
@@ -236,7 +237,7 @@ class Plan:
     def plain(self) -> list[str]:
         """Runs that do not vary and are the unchanged pass of their input."""
         runs = [(name, self.experiment.run(name)) for name in self.fixed]
-        return [n for n, run in runs if not run.edits and not any(isinstance(c, GradCapture) for c in run.captures)]
+        return [n for n, run in runs if not run.edits and not run.gradients]
 
     def departures(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor
 from assay.engine.ends import BEFORE
 from assay.engine.select import Scope
 from assay.experiments.edge_edits import Edges
-from assay.experiments.executed import executed, measured
+from assay.experiments.executed import executed, measured, of_output
 from assay.experiments.experiment import Experiment
 from assay.experiments.metrics import Metric
 from assay.experiments.site_metrics import SiteMetric
@@ -35,7 +35,7 @@ def positions_read(
     """
     found: dict[str, Tensor] = {}
     for name in unchanged:
-        given, here = experiment.run(name).input, _read(_of_output(experiment), name, scope)
+        given, here = experiment.run(name).input, _read(of_output(experiment), name, scope)
         found[given] = found[given] | here if given in found else here
     for read in found.values():
         _at_least_one(read)
@@ -44,12 +44,8 @@ def positions_read(
 
 def reader(experiment: Experiment) -> Callable[[str, Callable[[str], Scope]], Bool[Tensor, "batch pos"]]:
     """The positions of a run's pass whose logits metrics and gradients of metrics read."""
-    read = _of_output(experiment)
+    read = of_output(experiment)
     return lambda run, scope: _at_least_one(_read(read, run, scope))
-
-
-def _of_output(experiment: Experiment) -> list[tuple[Metric, str]]:
-    return [(metric, name) for metric, name in measured(experiment) if not isinstance(metric, SiteMetric)]
 
 
 def _read(metrics: Iterable[tuple[Metric, str]], run: str, scope: Callable[[str], Scope]) -> Bool[Tensor, "batch pos"]:

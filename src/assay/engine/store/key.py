@@ -20,7 +20,6 @@ from assay.core.codec import digest
 from assay.core.provenance import versions
 from assay.engine.prepare import prompts_of
 from assay.engine.store.code import own_code, put_in
-from assay.experiments.captures import GradCapture
 from assay.experiments.experiment import Experiment
 from assay.models.fingerprint import fingerprint
 from assay.models.network import Network
@@ -84,8 +83,7 @@ def _tokens(network: Network, experiment: Experiment) -> dict[str, Any]:
 
 def _words(experiment: Experiment) -> Iterator[str]:
     """Every answer that is given as text."""
-    runs = experiment.runs.values()
-    grads = [capture.of for run in runs for capture in run.captures if isinstance(capture, GradCapture)]
+    grads = [capture.of for run in experiment.runs.values() for capture in run.gradients]
     for metric in (*experiment.metrics, *grads):
         yield from _strings(tuple(metric.asks.values()))
     for given in experiment.inputs.values():

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from scipy.stats import norm as normal
 from scipy.stats import t as student
+
+from assay.stats.proportion import wilson
 
 EXAMPLE = "example"
 RESAMPLES = 1000
@@ -33,25 +34,27 @@ class Means:
 
 def means(array: xr.DataArray) -> Means:
     """The mean over examples at every place."""
-    yes_or_no = array.dtype == bool
-    array = array.astype(float)
     n = array.sizes.get(EXAMPLE, 0)
+    if n and array.dtype == bool:
+        return _wilson(array.sum(EXAMPLE), n)
+    array = array.astype(float)
     if not n:
         return Means(array, None, None, 0)
     value = array.mean(EXAMPLE)
-    if yes_or_no:
-        return _wilson(value, n)
     if n < 2:
         return Means(value, None, None, n)
     half = array.std(EXAMPLE, ddof=1) / np.sqrt(n) * student.ppf(0.975, n - 1)
     return Means(value, value - half, value + half, n)
 
 
-def _wilson(share: xr.DataArray, n: int) -> Means:
-    square = float(normal.ppf(0.975)) ** 2
-    centre = (share + square / (2 * n)) / (1 + square / n)
-    half = np.sqrt(square * (share * (1 - share) / n + square / (4 * n**2))) / (1 + square / n)
-    return Means(share, centre - half, centre + half, n, "Wilson's")
+def _wilson(right: xr.DataArray, n: int) -> Means:
+    """One interval for each count of right answers that there is: at most n + 1, however many places there are."""
+    found = {count: wilson(count, n) for count in np.unique(right).tolist()}
+    value, low, high = (
+        xr.apply_ufunc(np.vectorize(lambda count, end=end: getattr(found[count], end), otypes=[float]), right)
+        for end in ("value", "low", "high")
+    )
+    return Means(value, low, high, n, "Wilson's")
 
 
 def shares(
