@@ -14,6 +14,7 @@ from typing import Literal
 from assay.core.errors import SiteError
 from assay.core.sites import SiteName
 from assay.engine.edges.mixers import Mixer
+from assay.engine.edges.twice import OUTSIDE
 from assay.engine.edges.wiring import Wiring, wiring
 from assay.engine.model import Model
 from assay.models.structure import Site
@@ -31,7 +32,8 @@ class Layer:
     """What one layer holds: query heads, key/value heads, whether it has an MLP, whether both read the same stream.
 
     `whole`: what mixes positions in it is one node, and it has no heads. `block`: it is one node itself, and has no parts.
-    `keys`: its heads take over the keys and values of that earlier layer, and read only their queries themselves.
+    `keys`: its heads take over the keys and values of that earlier layer, and read only their queries themselves; -1: those
+    of another model.
     """
 
     heads: int
@@ -102,15 +104,20 @@ def _unnamed(model: Model, wires: Wiring, i: int) -> str | None:
     if _site(model, "ssm_out", i) is not None or _site(model, "cross_attn_out", i) is not None:
         return "it mixes positions by other means than self-attention"
     owner = wires.keys.get(i, i)
-    for name, layer in (("q", i), ("k", owner), ("v", owner), ("z", i)):
+    own = (("q", i), ("z", i)) if owner == OUTSIDE else (("q", i), ("k", owner), ("v", owner), ("z", i))
+    for name, layer in own:
         if _site(model, name, layer) is None:
             return str(model.why_not(f"L{layer}.{name}"))
+    if owner == OUTSIDE:
+        return None
     k, v = (model.site(f"L{owner}.{name}").sizes["kv_head"] for name in "kv")
     return None if k == v else "it has other numbers of keys than of values"
 
 
 def _heads(model: Model, wires: Wiring, i: int) -> tuple[int, int]:
-    return model.site(f"L{i}.z").sizes["head"], model.site(f"L{wires.keys.get(i, i)}.k").sizes["kv_head"]
+    owner = wires.keys.get(i, i)
+    keys = f"L{i}.k_rot" if owner == OUTSIDE else f"L{owner}.k"
+    return model.site(f"L{i}.z").sizes["head"], model.site(keys).sizes["kv_head"]
 
 
 def _site(model: Model, name: str, i: int) -> Site | None:

@@ -11,6 +11,7 @@ from assay.engine.what_follows import refuse_what_follows
 from assay.experiments.check import check
 from assay.experiments.experiment import Experiment
 from assay.experiments.inputs import Chats, Input, ModelInputs, Texts, Tokens
+from assay.experiments.nested import nested
 from assay.experiments.network_facts import NetworkFacts
 from assay.models.decoder_start import started
 from assay.models.network import Network
@@ -45,7 +46,7 @@ def _tokenised(network: Network, value: Input) -> Prompts:
         chats = [[m.model_dump() for m in chat] for chat in value.chats]
         return tokenise(chats, network.tokenizer, generation_prompt=value.generation_prompt)
     assert isinstance(value, ModelInputs)
-    return tokenise({name: a.tensor for name, a in value.tensors.items()}, network.tokenizer)
+    return tokenise(nested({name: a.tensor for name, a in value.tensors.items()}), network.tokenizer)
 
 
 def checked(network: Network, experiment: Experiment, prompts: Mapping[str, Prompts], *, steps: int = 1) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from assay.core.attachments import Attachment
 from assay.core.errors import InputError
 from assay.experiments.answers import Answers, per_example
+from assay.experiments.nested import flat
 from assay.experiments.record import Record
 
 TokenId = Annotated[int, Field(ge=0, strict=True)]
@@ -120,7 +121,7 @@ class ModelInputs(Input):
 
     kind: Literal["tensors"] = "tensors"
     tensors: dict[str, Attachment] = Field(min_length=1)
-    """The tensors, all with as many rows as there are examples."""
+    """The tensors, all with as many rows as there are examples; one inside others by where it lies, `states.full.0`."""
 
     @property
     def examples(self) -> int:
@@ -148,7 +149,7 @@ def as_input(value: Any, **more: Any) -> Input:
     if isinstance(value, str):
         return Texts(texts=(value,), single=True, **_single_positions(more))
     if isinstance(value, Mapping):
-        return ModelInputs(tensors=dict(value), **more)
+        return ModelInputs(tensors=flat(value), **more)
     if not isinstance(value, list | tuple):
         raise InputError(f"{type(value).__name__} is not an input: expected {EXPECTED}.")
     return _from_list(list(value), more)

@@ -64,7 +64,7 @@ class Prompts:
             return (
                 dict(self.tensors)
                 if everything
-                else {k: v[list(rows)] if _per_row(v, len(self)) else v for k, v in self.tensors.items()}
+                else {name: _of_rows(value, list(rows), len(self)) for name, value in self.tensors.items()}
             )
         ids = self.ids(rows)
         if self.decoder_start is None:
@@ -187,8 +187,13 @@ def _from_tensors(given: Mapping[str, Any]) -> Prompts:
     return Prompts(tuple(map(tuple, rows)), False, None, ("the model's own inputs, passed on as given",), tensors)
 
 
-def _per_row(value: Any, n: int) -> bool:
-    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == n
+def _of_rows(value: Any, rows: list[int], n: int) -> Any:
+    """Some of the n rows of a tensor, or of those inside a dict or tuple; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {name: _of_rows(each, rows, n) for name, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_of_rows(each, rows, n) for each in value)
+    return value[rows] if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == n else value
 
 
 def _bos_fact(rows: tuple[tuple[int, ...], ...], tokenizer: PreTrainedTokenizerBase, special_tokens: bool) -> str:

@@ -4,8 +4,9 @@
 
 So it is known wherever blocks hand on one stream; what must be shown is that a block reads nothing else. With its input
 taken from another run it must hand on what it hands on there, whatever other layers read at the time. Where it reads more
-(an argument that is made of the embedding, as Gemma 4's embedding for each layer; keys and values of an earlier layer), each
-such tensor must come from one sender alone, and is then part of what that sender writes for this layer.
+(an argument that is made of the embedding, as Gemma 4's embedding for each layer; keys and values of an earlier layer; the
+tokens that an earlier layer has chosen), each such tensor must come from one sender alone, and is then part of what that
+sender writes for this layer. Layers that hand on a choice of tokens as they were given it decide nothing of it.
 
 Cost: about 2 · log2(layers) + 3 passes on the example inputs, and as many as layers again where blocks read more; once for
 each model in which it is asked for.
@@ -23,7 +24,7 @@ from assay.core.edge_names import Sender
 from assay.core.sites import SiteName
 from assay.engine.edges.reading import Given, Port, Reading, same
 from assay.engine.edges.stream_scales import stream_scales
-from assay.engine.edges.twice import Twice, other_tokens
+from assay.engine.edges.twice import Twice, other_inputs
 from assay.engine.passes import forward, on_device
 from assay.models.network import Network
 from assay.models.ports import Port as ModulePort
@@ -78,7 +79,7 @@ def find_blocks(network: Network, depth: int) -> dict[int, Block | str]:
 
 def _all_that_is_read(seen: Twice, last: Site) -> bool:
     """Whether the output is the other run's when the last stream is."""
-    other = other_tokens(seen.network, seen.inputs)
+    other = other_inputs(seen.network, seen.inputs)
     if other is None:
         return False
     wanted = forward(seen.network, other).output
@@ -142,9 +143,12 @@ def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, st
         for site in moved - {*mine}:
             if site in passed and same(passed[site], more.there[site]):
                 owners[site].append(Sender(layer, block=True))
+    chosen = [site for site in every if owners.get(site) and not more.here[site].is_floating_point()]
+    owners |= {site: owners[site][:1] for site in chosen}  # who only hands it on decides nothing
+    first = {site: next(one for one in chosen if _one_choice(more, one, site, owners)) for site in chosen}
     given = {
         layer: tuple(
-            Given(site, owners[site][0])
+            Given(site, owners[site][0], first.get(site))
             for site in (*found.get(layer, ()), *inside.get(layer, ()))
             if site in moved and len(owners[site]) == 1 and owners[site][0].layer != layer
         )
@@ -153,11 +157,19 @@ def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, st
     return {layer: replace(block, port=replace(block.port, given=given[layer])) for layer, block in blocks.items()}
 
 
+def _one_choice(seen: Twice, left: Site, right: Site, owners: Mapping[Site, Sequence[Sender]]) -> bool:
+    both = (seen.here, seen.there)
+    return owners[left] == owners[right] and all(same(values[left], values[right]) for values in both)
+
+
 def _arguments(events: Sequence[Event], block: Block, layer: int, seen: Twice) -> Iterator[Site]:
-    """The other floating arguments of a block that have examples and positions."""
+    """The other arguments of a block that have examples and positions, numbers or choices of tokens."""
     enters = block.port.site.tap.port
     event = next(e for e in events if e.path == enters.module and e.call == enters.call)
-    for key, value in event.inputs.items():
+    args, named = event.arguments
+    for key, value in {**dict(enumerate(args)), **named}.items():
+        if not isinstance(value, Tensor) or value.dtype == torch.bool:
+            continue
         if key != enters.key and value.ndim >= 3 and value.shape[:2] == seen.here[block.port.site].shape[:2]:
             axes = ("batch", "pos", *(f"dim_{i}" for i in range(2, value.ndim)))
             sizes = dict(zip(axes[2:], value.shape[2:], strict=True))

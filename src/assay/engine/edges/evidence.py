@@ -17,7 +17,7 @@ from assay.engine.edges.heads_out import HeadsOut
 from assay.engine.edges.projections import projection
 from assay.engine.edges.reading import Norm, Port, Reading, same
 from assay.engine.edges.stream_norms import StreamNorm
-from assay.engine.edges.twice import Twice
+from assay.engine.edges.twice import OUTSIDE, Twice
 from assay.models.network import Network
 from assay.models.norms import CANNOT_RUN
 from assay.models.structure import Site
@@ -102,13 +102,16 @@ class Evidence:
 
 
 def shared_keys(network: Network, depth: int, seen: Twice) -> dict[int, int]:
-    """The layers whose attention takes over the keys of an earlier layer: whose."""
+    """The layers whose attention takes over the keys of an earlier layer: whose; `OUTSIDE` where they are no layer's, and
+    the same in both runs."""
     sites, found = network.structure.sites, dict[int, int]()
     own = [layer for layer in range(depth) if {SiteName("k", layer), SiteName("k_rot", layer)} <= sites.keys()]
     for layer in range(depth):
         read = sites.get(SiteName("k_rot", layer))
         if read is None or SiteName("k", layer) in sites or read not in seen.here or not seen.there:
             continue
+        if not own and torch.equal(seen.here[read], seen.there[read]):
+            found[layer] = OUTSIDE
         for earlier in (before for before in own if before < layer):
             keys = sites[SiteName("k_rot", earlier)]
             if all(torch.equal(values[keys], values[read]) for values in (seen.here, seen.there)):

@@ -17,7 +17,7 @@ from assay.core.edge_names import BLOCK, MIXER, SLOTS, Receiver, Sender
 from assay.core.errors import SiteError
 from assay.engine.edges.mixers import Mixer
 from assay.engine.edges.rewire import Rewire, cuts
-from assay.engine.edges.twice import REFUSED, other_tokens
+from assay.engine.edges.twice import REFUSED, other_inputs
 from assay.engine.edges.wiring import Wiring
 from assay.engine.passes import forward
 
@@ -86,7 +86,7 @@ def _why_not(wiring: Wiring, whole: Collection[int], blocks: Collection[int]) ->
     senders, receivers = everything(wiring, whole, blocks)
     kept = torch.zeros(1, len(senders), len(receivers))
     for inputs in network.examples:
-        other = other_tokens(network, inputs)
+        other = other_inputs(network, inputs)
         if other is None:
             return "there are no example tokens to try it on"
         try:
@@ -96,7 +96,9 @@ def _why_not(wiring: Wiring, whole: Collection[int], blocks: Collection[int]) ->
             here = forward(network, inputs, cut.changes())
         except REFUSED:
             continue
-        exact = all(value.dtype in (torch.float32, torch.float64) for value in there.sites.values())
+        exact = all(
+            value.dtype in (torch.float32, torch.float64) for value in there.sites.values() if value.is_floating_point()
+        )
         near = _near(here.output, there.output, 1e-3 if exact else 1e-1)
         return None if near else "with every edge cut it does not do what it does in the other run"
     return "there are no example inputs to try it on"

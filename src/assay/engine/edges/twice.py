@@ -1,4 +1,4 @@
-"""Evidence of what decides what: a model on its example inputs, and on the same tokens in another order.
+"""Evidence of what decides what: a model on its example inputs, and on the same tokens or embeddings in another order.
 
 Values of one run are put into the other. If a part's inputs are known, then with those of the other run it gives what it
 gave there, whatever the rest of the pass does. Cost: two passes on the example inputs, and one for each question.
@@ -23,13 +23,15 @@ from assay.models.network import Network
 from assay.models.norms import CANNOT_RUN
 from assay.models.structure import Site
 
+OUTSIDE = -1
+"""In place of a layer's number: keys and values that come from outside of the model, the same whatever it reads."""
 REFUSED = (*CANNOT_RUN, InputError, ExperimentError)
 """What says that a model does not run with these inputs, or does not reach a site with them."""
 
 
 @dataclass(frozen=True)
 class Twice:
-    """What passed at some sites in both runs. `there` is empty where there are no example tokens to reorder."""
+    """What passed at some sites in both runs. `there` is empty where there is nothing to reorder."""
 
     network: Network
     inputs: Mapping[str, Any] = field(repr=False)
@@ -41,7 +43,7 @@ class Twice:
         """Both runs. Raises SiteError where there are no inputs with which the model runs."""
         wanted = dict.fromkeys(sites)
         for inputs in network.examples:
-            other = other_tokens(network, inputs)
+            other = other_inputs(network, inputs)
             try:
                 here = forward(network, inputs, keep=wanted, once=True).sites
                 there = {} if other is None else forward(network, other, keep=wanted, once=True).sites
@@ -67,12 +69,17 @@ class Twice:
         return {out for out in parts if out not in found or not same(found[out], self.there[out])}
 
 
-def refuse_more(seen: Twice, ports: dict[tuple[int, str | None], Port | str], heads: dict[int, HeadsOut | str]) -> None:
+def refuse_more(
+    seen: Twice,
+    ports: dict[tuple[int, str | None], Port | str],
+    heads: dict[int, HeadsOut | str],
+    keys: Mapping[int, int],
+) -> None:
     """Take out the heads of layers whose attention, and MLPs, that read something else beside what is known."""
     parts: dict[Site, list[Site]] = {}
     sites = seen.network.structure.sites
     for layer in heads:
-        read = [ports[layer, slot] for slot in SLOTS]
+        read = [ports[layer, slot] for slot in (("q",) if keys.get(layer) == OUTSIDE else SLOTS)]
         if not isinstance(heads[layer], str) and not any(isinstance(port, str) for port in read):
             parts[sites[SiteName("attn_out", layer)]] = [port.site for port in read if not isinstance(port, str)]
         mlp, out = ports[layer, None], sites.get(SiteName("mlp_out", layer))
@@ -86,11 +93,21 @@ def refuse_more(seen: Twice, ports: dict[tuple[int, str | None], Port | str], he
             heads[layer] = "attention reads something else beside its queries, keys and values"
 
 
-def other_tokens(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The inputs with their tokens in another order; None where they hold none."""
+def other_inputs(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The inputs with their tokens, or embeddings, in another order; None where they hold none. All else stays."""
     name = network.token_argument if network.token_argument in inputs else "input_ids"
     tokens = inputs.get(name)
-    return {**inputs, name: tokens.flip(-1)} if isinstance(tokens, Tensor) else None
+    if isinstance(tokens, Tensor):
+        return {**inputs, name: tokens.flip(-1)}
+    embeds = inputs.get("inputs_embeds")
+    return {**inputs, "inputs_embeds": _moved_on(embeds)} if isinstance(embeds, Tensor) else None
+
+
+def _moved_on(vectors: Tensor) -> Tensor:
+    """Each vector in the place of the next, over positions and then examples; one alone is turned about."""
+    if vectors.shape[:-1].numel() == 1:
+        return vectors.flip(-1)
+    return vectors.flatten(0, -2).roll(1, 0).reshape(vectors.shape)
 
 
 def _constant(value: Tensor) -> Change:

@@ -34,11 +34,12 @@ from assay.engine.edges.reading import Port
 from assay.engine.edges.rests import rests
 from assay.engine.edges.stream_norms import established, stream_norms
 from assay.engine.edges.stream_scales import StreamStep, stream_scales
-from assay.engine.edges.twice import Twice, refuse_more
+from assay.engine.edges.twice import OUTSIDE, Twice, refuse_more
 from assay.models.network import Network
 from assay.models.structure import Site
 
 T = TypeVar("T")
+NOT_ITS_OWN = "these heads read another model's keys and values"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Wiring:
     odd: Mapping[int, str] = field(default_factory=dict, repr=False)
     """The layers whose known parts are not all that changes the stream."""
     keys: Mapping[int, int] = field(default_factory=dict)
-    """The layers whose heads take over the keys and values of an earlier layer: whose."""
+    """The layers whose heads take over the keys and values of an earlier layer, or of another model (`OUTSIDE`): whose."""
 
     @cached_property
     def mixers(self) -> Mapping[int, Mixer | str]:
@@ -93,7 +94,8 @@ class Wiring:
         """Why edges of a layer's heads can't be cut; None where they can, or where nothing mixes positions."""
         if not mixer_outputs(self.network, layer):
             return None
-        every = (self.heads[layer], *(self.ports[layer, slot] for slot in SLOTS))
+        slots = ("q",) if self.keys.get(layer) == OUTSIDE else SLOTS
+        every = (self.heads[layer], *(self.ports[layer, slot] for slot in slots))
         return next((why for why in every if isinstance(why, str)), None)
 
     def whole_among(self, parts: Iterable[Sender | Receiver]) -> frozenset[int]:
@@ -169,7 +171,9 @@ class Wiring:
             return
         shared = isinstance(part, Receiver) and part.shared
         if isinstance(part, Receiver) and part.slot in ("k", "v") and part.layer in self.keys:
-            raise SiteError(f"{part.name} is not in this model: these heads take over L{self.keys[part.layer]}'s.")
+            owner = self.keys[part.layer]
+            why = NOT_ITS_OWN if owner == OUTSIDE else f"these heads take over L{owner}'s"
+            raise SiteError(f"{part.name} is not in this model: {why}.")
         site = self.network.site(f"L{part.layer}.{part.slot if isinstance(part, Receiver) and shared else 'q'}")
         count = site.sizes["kv_head" if shared else "head"]
         if part.head >= count:
@@ -217,8 +221,10 @@ def _find(network: Network) -> Wiring:
     ports = {(f.layer, slot): f.port(slot) for f in finders for slot in (*SLOTS, None)}
     heads = {f.layer: f.heads() for f in finders}
     keys = shared_keys(network, depth, seen)
-    ports |= {(layer, slot): ports[earlier, slot] for layer, earlier in keys.items() for slot in ("k", "v")}
-    refuse_more(seen, ports, heads)
+    taken = {layer: earlier for layer, earlier in keys.items() if earlier != OUTSIDE}
+    ports |= {(layer, slot): ports[earlier, slot] for layer, earlier in taken.items() for slot in ("k", "v")}
+    ports |= {(layer, slot): NOT_ITS_OWN for layer in keys.keys() - taken.keys() for slot in ("k", "v")}
+    refuse_more(seen, ports, heads, keys)
     mlps_through_norms(network, ports, depth)
     parallel = tuple(structure.kinds[None, layer] == "parallel" for layer in range(depth))
     steps: list[StreamStep] = []
