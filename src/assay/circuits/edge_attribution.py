@@ -161,6 +161,9 @@ def _integrate(slopes: Slopes, sites: Sequence[Site], steps: int) -> Float[Tenso
 
 def _between(begin: Tensor, end: Tensor, points: Float[Tensor, " point"]) -> Tensor:
     """Points of a line, as rows of one batch: [point · example, …]."""
+    if not end.is_floating_point():  # a choice is one or the other
+        begins = (points < 0.5).reshape(-1, *[1] * end.ndim).to(end.device)
+        return torch.where(begins, begin, end).flatten(0, 1)
     alpha = points.to(end).reshape(-1, *[1] * end.ndim)
     found: Tensor = (begin + alpha * (end - begin)).flatten(0, 1)
     return found

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from assay.core.edge_names import BLOCK, MIXER, SLOTS, Receiver, Sender, comes_before
 from assay.engine.edges.beside import Beside, Normed, Written
+from assay.engine.edges.choices import handed_on
 from assay.engine.edges.expanded import group_size, widened
 from assay.engine.edges.heads_out import HeadsOut
 from assay.engine.edges.reading import Port
@@ -98,7 +99,9 @@ class Rewire:
 
     def changes(self) -> list[tuple[Site, Change]]:
         """What to do at each site, in forward order. To be placed after all other changes of the pass."""
-        network, found = self.wiring.network, list[tuple[Site, Change]]()
+        network = self.wiring.network
+        blocks = dict.fromkeys(each for each in self.cuts.receivers if each.slot == BLOCK)
+        found = handed_on(given for each in blocks for given in self.wiring.port(each).given)
         if (None, "write") in self.senders:
             found.append((network.site("L0.resid_pre"), self._part(None, "write")))
         norms = self.wiring.norms if self.senders else ()
@@ -217,8 +220,10 @@ class Rewire:
 
     def _mixed(self, site: Site, share: Float[Tensor, " row"]) -> Change:
         def put(value: Tensor) -> Tensor:
-            mine = share.to(value).reshape(-1, *[1] * (value.ndim - 1))
-            return value + mine * (self.ablated(site).to(value) - value)
+            mine = share.to(value.device).reshape(-1, *[1] * (value.ndim - 1))
+            if not value.is_floating_point():  # a choice is one or the other
+                return torch.where(mine >= 0.5, self.ablated(site).to(value), value)
+            return value + mine.to(value) * (self.ablated(site).to(value) - value)
 
         return put
 

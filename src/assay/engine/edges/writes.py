@@ -73,6 +73,8 @@ def given_beside(made: ManyCircuits, runner: Runner, own: Mapping[Site, Tensor])
     for number, reads in enumerate(map(parse_receiver, made.receivers)):
         given = () if reads.layer is None else made.wiring.port(reads).given
         for each in (one for one in given if one.sender in numbers):
+            if not own[each.site].is_floating_point():
+                continue  # a choice has no slope
             change = replaced(made, runner, own, each.site) - own[each.site]
             found.append(Given(numbers[each.sender], number, each.site, change, change.new_zeros(len(change))))
     return found
