@@ -2,7 +2,8 @@
 
 A stack is a `ModuleList` (the outermost one, where they nest) whose members were called one after another, each
 reading and returning a tensor of one shape. A list whose one member is called again and again (ALBERT) counts each
-call as a layer. Several streams side by side (hyper-connections, AltUp) are one that is as wide as all of them.
+call as a layer, and lists that take turns (HRM's two levels) are one stack, in the order of their calls. Several streams side
+by side (hyper-connections, AltUp) are one that is as wide as all of them.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def find_stacks(native: nn.Module, trace: Trace) -> list[Stack]:
             if blocks:
                 chains.append((path, blocks))
     chains.sort(key=lambda chain: chain[1][0].event.start)
-    return list(_named(native, chains))
+    return list(_named(native, _by_turns(chains)))
 
 
 def layout(tensor: Tensor, width: int, frame: Frame) -> View | None:
@@ -81,6 +82,19 @@ def _chain(path: str, size: int, trace: Trace) -> tuple[Block, ...]:
     if len(blocks) > 1 and all(torch.equal(b.x, blocks[0].x) for b in blocks):
         return ()  # they stand side by side: none reads what another returned
     return tuple(blocks)
+
+
+def _by_turns(chains: list[tuple[str, tuple[Block, ...]]]) -> list[tuple[str, tuple[Block, ...]]]:
+    """Chains of one shape that are called several times each, one again after the other has begun, as one."""
+    found: list[tuple[str, tuple[Block, ...]]] = []
+    for path, blocks in chains:  # in the order in which they begin
+        before = found[-1][1] if found else ()
+        again = before and all(any(block.event.call for block in each) for each in (before, blocks))
+        if again and before[0].x.shape == blocks[0].x.shape and blocks[0].event.start < before[-1].event.start:
+            found[-1] = found[-1][0], tuple(sorted((*before, *blocks), key=lambda block: block.event.start))
+        else:
+            found.append((path, blocks))
+    return found
 
 
 def _block(event: Event, inner: tuple[Event, ...], trace: Trace) -> Block | None:

@@ -19,9 +19,11 @@ from torch.utils.checkpoint import checkpoint
 
 from assay.core.edge_names import Receiver, Sender, comes_before
 from assay.engine.edges.heads_out import HeadsOut
+from assay.engine.edges.stream_joins import moved_on
 from assay.engine.edges.stream_scales import StreamStep
 from assay.engine.edges.wiring import Wiring
 from assay.engine.followed import weights_at_rest
+from assay.models.structure import Site
 
 
 @dataclass(frozen=True)
@@ -72,18 +74,23 @@ class Beside:
             return self._summed(reads, stream, share)
 
     def _summed(self, reads: Receiver, stream: Tensor, share: Tensor) -> Tensor:
+        kept: dict[Site, Tensor] = {}
+        entry = self.wiring.written(Sender())
         total, moved = stream.new_zeros(stream.shape[0], share.shape[2], *stream.shape[1:]), False
         parallel = reads.layer is not None and self.wiring.parallel[reads.layer]
         for step in self.steps:
             if isinstance(step, Normed):
                 if moved and step.norm.leads_to(reads):
                     total = step.norm.carried(self.wiring.network, total, step.before[:, None], step.after[:, None])
+                    total = moved_on(total, step.norm, kept) if step.norm.between else total
                 continue
             if not comes_before(self.senders[step.numbers[0]], reads, parallel=parallel):
                 continue
             mine = share[:, step.numbers].to(stream)
             if self.learned or bool(mine.any()):
                 total, moved = total + self._mixed(mine, step), True
+                if self.senders[step.numbers[0]].layer is None:
+                    kept[entry] = total
         return total
 
     def _mixed(self, share: Tensor, written: Written) -> Tensor:

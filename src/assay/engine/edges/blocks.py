@@ -14,7 +14,7 @@ each model in which it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -50,8 +50,9 @@ class Block:
         return self.port.leaves
 
 
-def find_blocks(network: Network, depth: int) -> dict[int, Block | str]:
-    """For each layer the whole of it as one part, or why it is none."""
+def find_blocks(network: Network, depth: int, joined: Collection[int | None] = ()) -> dict[int, Block | str]:
+    """For each layer the whole of it as one part, or why it is none. `joined`: layers between which and the next it is known
+    what happens to the stream."""
     sites = network.structure.sites
     plain, found = dict[int, Block](), dict[int, Block | str]()
     for layer in range(depth):
@@ -67,12 +68,12 @@ def find_blocks(network: Network, depth: int) -> dict[int, Block | str]:
         return found | dict.fromkeys(plain, "there are no example tokens to try it on")
     if depth - 1 in plain and not _all_that_is_read(seen, plain[depth - 1].leaves):
         return found | dict.fromkeys(plain, "logits are made of more than the stream that leaves the last layer")
-    wrong = _unfit(seen, plain)
+    wrong = _unfit(seen, plain, joined)
     if wrong and len(plain) == depth:
         more = _with_given(seen, plain, wrong)
         known = [given.site for block in more.values() for given in block.port.given]
         again = Twice.of(network, [*seen.here, *known])
-        wrong = _unfit(again, more)
+        wrong = _unfit(again, more, joined)
         plain = more
     return found | plain | wrong
 
@@ -98,7 +99,7 @@ def _added(enters: Site, leaves: Site, layer: int) -> Site:
     return Site(SiteName("block_out", layer), leaves.axes, leaves.sizes, True, tap)
 
 
-def _unfit(seen: Twice, blocks: Mapping[int, Block]) -> dict[int, str]:
+def _unfit(seen: Twice, blocks: Mapping[int, Block], joined: Collection[int | None]) -> dict[int, str]:
     """Of blocks as they are supposed to be, those that are not so, and why."""
     here, wrong = seen.here, dict[int, str]()
     for bit in range(max(1, max(blocks).bit_length())):  # any two layers differ in some bit of their number
@@ -113,7 +114,7 @@ def _unfit(seen: Twice, blocks: Mapping[int, Block]) -> dict[int, str]:
         enters, leaves, added = (here[site] for site in _ends(block))
         if not same(added + enters, leaves):
             wrong[layer] = "what it adds to the stream can't be told: native code writes into its input"
-        elif layer + 1 in blocks and not same(leaves, here[blocks[layer + 1].port.site]):
+        elif layer + 1 in blocks and layer not in joined and not same(leaves, here[blocks[layer + 1].port.site]):
             wrong[layer] = "something happens to the stream between it and the next layer"
     return wrong
 

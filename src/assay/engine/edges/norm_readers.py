@@ -7,7 +7,6 @@ by side mixers each scale it), what a norm of its own hands on is that input. Co
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ from assay.models.taps import Direct
 
 @dataclass(frozen=True)
 class NormReaders:
-    """Every norm that is called once in a pass: itself, what it reads and what it gives. `seen` holds their values."""
+    """Every call of every norm in a pass: the norm itself, what it reads and what it gives. `seen` holds their values."""
 
     seen: Twice
     norms: tuple[tuple[Norm, Site, Site], ...]
@@ -30,17 +29,15 @@ class NormReaders:
     @classmethod
     def of(cls, network: Network, sites: Iterable[Site]) -> NormReaders:
         """The norms of a model; the values of `sites` are kept as well."""
-        calls = Counter(norm.port.module for norm in network.norms)
         width = {"d_model": network.site("L0.resid_pre").sizes["d_model"]}
 
         def site(port: ModulePort) -> Site:
-            name = SiteName(port.side, native=port.module)
+            name = SiteName(f"{port.side}.{port.call}" if port.call else port.side, native=port.module)
             return Site(name, ("batch", "pos", "d_model"), width, True, Direct(port))
 
         found = [
             (Norm(norm.port.module, norm.centred, norm.eps), site(norm.source), site(norm.port))
             for norm in network.norms
-            if calls[norm.port.module] == 1
         ]
         every = [end for _, source, out in found for end in (source, out)]
         return cls(Twice.of(network, [*sites, *every]), tuple(found))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from assay.core.edge_names import Receiver, Sender, comes_before
 from assay.engine.edges.read_at import ReadAt
+from assay.engine.edges.stream_joins import gone_back
 from assay.engine.edges.wiring import Wiring
 from assay.models.structure import Site
 
@@ -58,13 +59,18 @@ class Pulled:
         receiver, numbers = Receiver(layer, None, slot), [number for at in reads for number in at.numbers]
         parallel = layer is not None and self.wiring.parallel[layer]
         left = [s for s, sender in enumerate(self.senders) if comes_before(sender, receiver, parallel=parallel)]
+        later: dict[Site, Tensor] = {}  # gradients at earlier streams, from where these are added again
         for norm in reversed([norm for norm in self.wiring.norms if norm.leads_to(receiver)]):
             self._meet([s for s in left if not norm.takes(self.senders[s])], numbers, gradient)
             left = [s for s in left if norm.takes(self.senders[s])]
             if not left:
                 return
+            gradient = gone_back(gradient, norm, later) if norm.between else gradient
             gradient = norm.pulled(self.wiring.network, gradient, passed[norm.before][:, None])
         self._meet(left, numbers, gradient)
+        again = later.get(self.wiring.written(Sender()))
+        if again is not None:
+            self._meet([s for s in left if self.senders[s].layer is None], numbers, again)
 
     def _meet(self, senders: list[int], numbers: Sequence[int], gradient: Tensor) -> None:
         if senders:

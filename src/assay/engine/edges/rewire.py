@@ -32,6 +32,7 @@ from assay.engine.edges.expanded import group_size, widened
 from assay.engine.edges.heads_out import HeadsOut
 from assay.engine.edges.reading import Port
 from assay.engine.edges.stream_scales import StreamStep
+from assay.engine.edges.underived import refuse_underived
 from assay.engine.edges.wiring import Wiring
 from assay.engine.hooks import Change
 from assay.models.structure import Site
@@ -110,7 +111,8 @@ class Rewire:
             ports = {slot: self.wiring.port(Receiver(layer, None, slot)) for slot in slots}
             if MIXER in ports:  # before a norm's sum is kept
                 found += self._leaving(layer, MIXER, ports[MIXER])
-            found += [each for norm in norms if norm.part.layer == layer for each in self._between(norm)]
+            mine = [norm for norm in norms if norm.part.layer == layer]
+            found += [each for norm in mine if not norm.between for each in self._normed(norm)]
             if (layer, MIXER) in self.senders:  # before the stream that already has what it adds is read
                 found.append((self.wiring.mixer(layer).added, self._part(layer, MIXER)))
             streams = dict.fromkeys(port.reading.stream for port in ports.values())
@@ -124,6 +126,7 @@ class Rewire:
             if (layer, BLOCK) in self.senders:  # before what was put in is taken out
                 found.append((self.wiring.block(layer).added, self._part(layer, BLOCK)))
             found += [each for slot in ports if slot != MIXER for each in self._leaving(layer, slot, ports[slot])]
+            found += [each for norm in mine if norm.between for each in self._normed(norm)]
         if (None, None) in self.receivers:
             found.append((self.wiring.last, self._last))
         return found
@@ -153,7 +156,7 @@ class Rewire:
 
         return read
 
-    def _between(self, norm: StreamStep) -> list[tuple[Site, Change]]:
+    def _normed(self, norm: StreamStep) -> list[tuple[Site, Change]]:
         """What a norm in the stream's way reads and gives is kept."""
 
         def before(value: Tensor) -> Tensor:
@@ -173,6 +176,8 @@ class Rewire:
         mine = {slot: port for slot, port in ports.items() if port.reading.stream == stream}
 
         def read(value: Tensor) -> Tensor:
+            if self.cuts.learned:
+                refuse_underived(stream)
             for slot, port in mine.items():
                 x = value[:, None] + self._delta((layer, slot), value)
                 new = port.reading.through(self.wiring.network, x.flatten(0, 1)).unflatten(0, x.shape[:2])

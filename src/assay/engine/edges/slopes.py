@@ -28,6 +28,7 @@ from assay.engine.edges.many import ManyCircuits
 from assay.engine.edges.pulled import Pulled
 from assay.engine.edges.read_at import read_at
 from assay.engine.edges.summed import Summed
+from assay.engine.edges.underived import watched
 from assay.engine.edges.writes import Given, changes, given_beside
 from assay.engine.followed import followed
 from assay.engine.hooks import Change
@@ -77,6 +78,7 @@ class Slopes:
             *many.changes(run.edits, many.scope(run)),
             *((site, _constant(value)) for site, value in values.items()),
             *((site, change) for site, (change, _) in wide.items()),
+            *(watched(at.site) for at in self.reads if at.port is not None),
         ]
         inputs = prompts.inputs(own_rows(prompts, many.rows))
         with own_keys(network) if wide else nullcontext():

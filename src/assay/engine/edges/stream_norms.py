@@ -37,6 +37,10 @@ class StreamNorm:
     part: Sender
     before: Site
     after: Site
+    between: bool = False
+    """It lies between a layer and the next (`stream_joins.py`)."""
+    adds: Site | None = None
+    """What is added behind it: another that was handed on earlier, or what enters the first layer."""
 
     def takes(self, sender: Sender) -> bool:
         """Whether what a sender writes goes through it."""
@@ -91,12 +95,13 @@ def established(
     for layer, way in enumerate(ways):
         if isinstance(way, str):
             why[layer] = way
-        elif (norm := next((each for each in way if not _gives(network, each, values)), None)) is not None:
+        elif (norm := next((each for each in way if not gives(network, each, values)), None)) is not None:
             why[layer] = f"{norm.module} norms its stream, and does not give by itself what it gives in the model"
     return [() if isinstance(way, str) or layer in why else way for layer, way in enumerate(ways)], why
 
 
-def _gives(network: Network, norm: StreamNorm, values: Mapping[Site, Tensor]) -> bool:
+def gives(network: Network, norm: StreamNorm, values: Mapping[Site, Tensor]) -> bool:
+    """Whether a norm gives by itself what it gave in a pass."""
     try:
         with torch.no_grad():
             return same(norm.through(network, values[norm.before]), values[norm.after])

@@ -9,6 +9,7 @@ as a norm is in post-norm blocks (`stream_norms.py`), and a plainer one. The num
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -28,6 +29,8 @@ class StreamScale:
     part: Sender
     before: Site
     after: Site
+    between: ClassVar[bool] = False
+    adds: ClassVar[Site | None] = None
 
     def takes(self, sender: Sender) -> bool:
         """Whether what a sender writes is multiplied."""

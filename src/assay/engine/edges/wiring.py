@@ -32,6 +32,7 @@ from assay.engine.edges.mixers import Mixer, find_mixers, mixer_outputs
 from assay.engine.edges.norm_readers import mlps_through_norms
 from assay.engine.edges.reading import Port
 from assay.engine.edges.rests import rests
+from assay.engine.edges.stream_joins import stream_joins
 from assay.engine.edges.stream_norms import established, stream_norms
 from assay.engine.edges.stream_scales import StreamStep, stream_scales
 from assay.engine.edges.twice import OUTSIDE, Twice, refuse_more
@@ -72,7 +73,8 @@ class Wiring:
     @cached_property
     def blocks(self) -> Mapping[int, Block | str]:
         """Each layer as one part, or why it can't be; found when first asked for."""
-        return find_blocks(self.network, self.depth)
+        joined = {norm.part.layer for norm in self.norms if norm.between}
+        return find_blocks(self.network, self.depth, joined)
 
     @cached_property
     def blocked(self) -> Mapping[int, str]:
@@ -112,7 +114,7 @@ class Wiring:
     def among(self, parts: Iterable[Sender | Receiver]) -> Wiring:
         """The wiring of a graph of these parts: norms within layers that are one part are that part's own."""
         blocks = self.blocks_among(parts)
-        norms = tuple(norm for norm in self.norms if norm.part.layer not in blocks)
+        norms = tuple(norm for norm in self.norms if norm.part.layer not in blocks or norm.between)
         if len(norms) == len(self.norms):
             return self
         found = replace(self, norms=norms)
@@ -227,9 +229,10 @@ def _find(network: Network) -> Wiring:
     refuse_more(seen, ports, heads, keys)
     mlps_through_norms(network, ports, depth)
     parallel = tuple(structure.kinds[None, layer] == "parallel" for layer in range(depth))
+    joins = stream_joins(network, depth, seen)
     steps: list[StreamStep] = []
     for layer in range(depth):
-        steps += [*norms[layer], *stream_scales(network, layer)]
+        steps += [*norms[layer], *stream_scales(network, layer), *([joins[layer]] if layer in joins else [])]
     found = Wiring(
         network, depth, parallel, ports, heads, tuple(steps), odd_sums(network, depth, seen.here) | odd, keys
     )
