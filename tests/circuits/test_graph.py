@@ -145,7 +145,7 @@ def test_architectures_have_the_graph_of_their_blocks(name: str, parallel: bool)
     assert {layer.parallel for layer in Graph.of(model).layers} == {parallel}
 
 
-@pytest.mark.parametrize(("name", "why"), [("dory", "something happens to the stream"), ("xlm", "no parts to name")])
+@pytest.mark.parametrize(("name", "why"), [("xlm", "no parts to name")])
 def test_models_without_a_sum_of_heads_are_refused(name: str, why: str) -> None:
     with pytest.raises(SiteError, match=why):
         Graph.of(load(zoo.build(name)[0]))

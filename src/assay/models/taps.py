@@ -138,6 +138,30 @@ class Gain:
 
 
 @dataclass(frozen=True)
+class Addend:
+    """One term of the sum that passes at `port`: what passed earlier at `source`, and stays as it is for its other readers."""
+
+    source: Port
+    port: Port
+    source_view: View = WHOLE
+    view: View = WHOLE
+    derived: ClassVar[bool] = True
+
+    @property
+    def needs(self) -> tuple[Port, ...]:
+        return (self.source,)
+
+    def read(self, here: Tensor, run: Passing) -> Tensor:
+        return self.source_view.read(run.memory[self.source].to(here.device), run.frame)
+
+    def write(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        return self.view.write(here, self.view.read(here, run.frame) + (value - old), run.frame)
+
+    def attach(self, here: Tensor, old: Tensor, value: Tensor, run: Passing) -> Tensor:
+        return self.write(here, old, value, run)  # the numbers are equal; the old one's derivatives are taken out
+
+
+@dataclass(frozen=True)
 class HeadOut:
     """Each head's share of the attention output: z through the head's rows of the output projection.
 

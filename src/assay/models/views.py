@@ -175,6 +175,20 @@ class Abreast:
 
 
 @dataclass(frozen=True)
+class Pick:
+    """One of several tensors that stand side by side along an axis."""
+
+    axis: int
+    index: int
+
+    def read(self, native: Tensor, frame: Frame) -> Tensor:
+        return native.select(self.axis, self.index)
+
+    def write(self, native: Tensor, site: Tensor, frame: Frame) -> Tensor:
+        return native.select_scatter(site, self.axis, self.index)
+
+
+@dataclass(frozen=True)
 class Scaled:
     """A constant factor that native code applies afterwards (residual multipliers): the site is what is really
     added."""

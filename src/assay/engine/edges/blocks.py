@@ -16,17 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from assay.core.edge_names import Sender
 from assay.core.sites import SiteName
+from assay.engine.edges.behind import calls_of, decides_output, hands_on
 from assay.engine.edges.reading import Given, Port, Reading, same
+from assay.engine.edges.reentered import earlier_streams, parted, terms
 from assay.engine.edges.stream_scales import stream_scales
-from assay.engine.edges.twice import Twice, other_inputs
-from assay.engine.passes import forward, on_device
+from assay.engine.edges.twice import Twice
+from assay.engine.passes import on_device
 from assay.models.network import Network
+from assay.models.ports import Key
 from assay.models.ports import Port as ModulePort
 from assay.models.structure import Site
 from assay.models.taps import Direct, Gain
@@ -66,26 +70,31 @@ def find_blocks(network: Network, depth: int, joined: Collection[int | None] = (
     seen = Twice.of(network, [site for block in plain.values() for site in _ends(block)])
     if not seen.there:
         return found | dict.fromkeys(plain, "there are no example tokens to try it on")
-    if depth - 1 in plain and not _all_that_is_read(seen, plain[depth - 1].leaves):
+    further = {at: block for at, block in _further(seen, plain, depth).items() if at not in joined}
+    if further:
+        plain |= further
+        seen = Twice.of(network, [site for block in plain.values() for site in _ends(block)])
+    if depth - 1 in plain and not decides_output(seen, plain[depth - 1].leaves):
         return found | dict.fromkeys(plain, "logits are made of more than the stream that leaves the last layer")
     wrong = _unfit(seen, plain, joined)
     if wrong and len(plain) == depth:
         more = _with_given(seen, plain, wrong)
-        known = [given.site for block in more.values() for given in block.port.given]
+        known = [site for block in more.values() for site in _read(block)]
         again = Twice.of(network, [*seen.here, *known])
         wrong = _unfit(again, more, joined)
         plain = more
     return found | plain | wrong
 
 
-def _all_that_is_read(seen: Twice, last: Site) -> bool:
-    """Whether the output is the other run's when the last stream is."""
-    other = other_inputs(seen.network, seen.inputs)
-    if other is None:
-        return False
-    wanted = forward(seen.network, other).output
-    found = forward(seen.network, seen.inputs, [(last, lambda _: seen.there[last])]).output
-    return wanted is not None and found is not None and same(found, wanted)
+def _further(seen: Twice, blocks: Mapping[int, Block], depth: int) -> dict[int, Block]:
+    """The layers behind which something happens to the stream, with that as a part of them."""
+    enters = {layer: block.port.site for layer, block in blocks.items()}
+    ends = hands_on(seen, enters, {layer: block.leaves for layer, block in blocks.items()}, depth)
+    return {
+        layer: Block(replace(block.port, leaves=end), _added(block.port.site, end, layer))
+        for layer, block in blocks.items()
+        if (end := ends[layer]) != block.leaves
+    }
 
 
 def _ends(block: Block) -> tuple[Site, Site, Site]:
@@ -120,7 +129,8 @@ def _unfit(seen: Twice, blocks: Mapping[int, Block], joined: Collection[int | No
 
 
 def _read(block: Block) -> tuple[Site, ...]:
-    return (block.port.site, *(given.site for given in block.port.given))
+    port = block.port
+    return (port.site, *(each.site for each in port.given), *(each.site for each in port.earlier))
 
 
 def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, str]) -> dict[int, Block]:
@@ -129,10 +139,14 @@ def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, st
         events = trace(seen.network.native, on_device(seen.network, seen.inputs)).events
     found = {layer: list(_arguments(events, blocks[layer], layer, seen)) for layer in wrong}
     inside = {layer: list(_keys_and_values(seen.network, layer)) for layer in wrong}
+    streams = {layer: block.port.site for layer, block in blocks.items()}
+    more = Twice.of(seen.network, [*seen.here, *(site for some in found.values() for site in some)])
+    found = {layer: [each for site in some for each in parted(site, more, streams)] for layer, some in found.items()}
     every = [site for some in (*found.values(), *inside.values()) for site in some]
     more = Twice.of(seen.network, [*seen.here, *every])
-    streams = {layer: block.port.site for layer, block in blocks.items()}
-    moved = {site for site in every if not same(more.here[site], more.there[site])}
+    earlier = {layer: earlier_streams(some, more, streams) for layer, some in found.items()}
+    known = {each.site for some in earlier.values() for each in some}
+    moved = {site for site in every if site not in known and not same(more.here[site], more.there[site])}
     plain = {streams[layer]: more.here[streams[layer]] for layer in blocks}
     all_there = more.under({site: more.there[site] for site in streams.values()}, moved)
     owners: dict[Site, list[Sender]] = {
@@ -155,7 +169,10 @@ def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, st
         )
         for layer in blocks
     }
-    return {layer: replace(block, port=replace(block.port, given=given[layer])) for layer, block in blocks.items()}
+    return {
+        layer: replace(block, port=replace(block.port, given=given[layer], earlier=earlier.get(layer, ())))
+        for layer, block in blocks.items()
+    }
 
 
 def _one_choice(seen: Twice, left: Site, right: Site, owners: Mapping[Site, Sequence[Sender]]) -> bool:
@@ -164,18 +181,21 @@ def _one_choice(seen: Twice, left: Site, right: Site, owners: Mapping[Site, Sequ
 
 
 def _arguments(events: Sequence[Event], block: Block, layer: int, seen: Twice) -> Iterator[Site]:
-    """The other arguments of a block that have examples and positions, numbers or choices of tokens."""
-    enters = block.port.site.tap.port
-    event = next(e for e in events if e.path == enters.module and e.call == enters.call)
-    args, named = event.arguments
-    for key, value in {**dict(enumerate(args)), **named}.items():
-        if not isinstance(value, Tensor) or value.dtype == torch.bool:
-            continue
-        if key != enters.key and value.ndim >= 3 and value.shape[:2] == seen.here[block.port.site].shape[:2]:
-            axes = ("batch", "pos", *(f"dim_{i}" for i in range(2, value.ndim)))
-            sizes = dict(zip(axes[2:], value.shape[2:], strict=True))
-            tap = Direct(ModulePort(enters.module, "in", key, enters.call))
-            yield Site(SiteName(f"given_{key}", layer), axes, sizes, True, tap)
+    """The other arguments of a block, and of what is called behind it, that have examples and positions: numbers or choices
+    of tokens."""
+    enters, like = block.port.site.tap.port, seen.here[block.port.site]
+    for number, event in enumerate(calls_of(events, block.port.site, block.leaves)):
+        args, named = event.arguments
+        every: list[tuple[Key, Any]] = [*enumerate(args), *named.items()]
+        for key, value in every:
+            port, behind = ModulePort(event.path, "in", key, event.call), f"behind_{number}_" if number else ""
+            if port == enters or not isinstance(value, Tensor) or value.dtype == torch.bool or not value.numel():
+                continue
+            if value.ndim >= 3 and value.shape[:2] == like.shape[:2]:
+                axes = ("batch", "pos", *(f"dim_{i}" for i in range(2, value.ndim)))
+                sizes = dict(zip(axes[2:], value.shape[2:], strict=True))
+                yield Site(SiteName(f"given_{behind}{key}", layer), axes, sizes, True, Direct(port))
+    yield from terms(events, block.port.site, block.leaves, layer)
 
 
 def _keys_and_values(network: Network, layer: int) -> Sequence[Site]:

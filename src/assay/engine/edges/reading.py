@@ -75,6 +75,14 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """An earlier stream that a part reads once more: where, and which layer it entered."""
+
+    site: Site
+    layer: int
+
+
+@dataclass(frozen=True)
 class Port:
     """Where a receiver's input is put: the heads of a projection, or all that a part reads (`projection` None).
 
@@ -87,6 +95,7 @@ class Port:
     projection: Projection | None = None
     leaves: Site | None = None
     given: tuple[Given, ...] = ()
+    earlier: tuple[Earlier, ...] = ()
     scaled: int | None = None
 
     def past(self, network: Network, change: Tensor) -> Tensor:

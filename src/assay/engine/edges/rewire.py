@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -31,6 +32,7 @@ from assay.engine.edges.choices import handed_on
 from assay.engine.edges.expanded import group_size, widened
 from assay.engine.edges.heads_out import HeadsOut
 from assay.engine.edges.reading import Port
+from assay.engine.edges.reentered import read_again
 from assay.engine.edges.stream_scales import StreamStep
 from assay.engine.edges.underived import refuse_underived
 from assay.engine.edges.wiring import Wiring
@@ -123,7 +125,8 @@ class Rewire:
                 found.append((heads.z, self._heads(layer, heads)))
             if (layer, "mlp") in self.senders:
                 found.append((network.site(f"L{layer}.mlp_out"), self._part(layer, "mlp")))
-            if (layer, BLOCK) in self.senders:  # before what was put in is taken out
+            found += [each for slot in ports if slot != MIXER for each in self._given(layer, slot, ports[slot])]
+            if (layer, BLOCK) in self.senders:  # behind what it is given, before what was put in is taken out
                 found.append((self.wiring.block(layer).added, self._part(layer, BLOCK)))
             found += [each for slot in ports if slot != MIXER for each in self._leaving(layer, slot, ports[slot])]
             found += [each for norm in mine if norm.between for each in self._normed(norm)]
@@ -205,18 +208,18 @@ class Rewire:
         return put
 
     def _leaving(self, layer: int, slot: str | None, port: Port) -> list[tuple[Site, Change]]:
-        """Where the stream goes past a part: what the part is given besides, and what was put in taken out."""
-        if port.leaves is None:
-            return []
-        return [*self._given(layer, slot, port), (port.leaves, self._taken_out(layer, slot, port))]
+        """Where the stream goes past a part: what was put in is taken out."""
+        return [] if port.leaves is None else [(port.leaves, self._taken_out(layer, slot, port))]
 
     def _taken_out(self, layer: int, slot: str | None, port: Port) -> Change:
         return lambda value: value - port.past(self.wiring.network, self._put_in.pop((layer, slot))).to(value)
 
     def _given(self, layer: int, slot: str | None, port: Port) -> list[tuple[Site, Change]]:
-        """What a part reads beside its stream, of senders that are cut from it."""
+        """What a part that the stream goes past reads beside it, of senders that are cut from it."""
+        if port.leaves is None:
+            return []
         (reads,) = self.receivers[layer, slot]
-        found = []
+        found = [read_again(each, partial(self._delta_of, [reads])) for each in port.earlier]
         for given in port.given:
             writes = self.senders.get((given.sender.layer, _writes(given.sender)))
             if writes is not None:
@@ -238,7 +241,11 @@ class Rewire:
     def _delta(self, place: Place, value: Tensor) -> Float[Tensor, "batch receiver pos d_model"]:
         """What the receivers at a place read beside the stream."""
         numbers = self.receivers[place]
-        reads, share = self.cuts.receivers[numbers[0]], self.cuts.share[:, :, numbers]
+        return self._delta_of(numbers, self.cuts.receivers[numbers[0]], value)
+
+    def _delta_of(self, numbers: Sequence[int], reads: Receiver, value: Tensor) -> Tensor:
+        """What some receivers read beside the stream that `reads` reads, whose value is given."""
+        share = self.cuts.share[:, :, list(numbers)]
         so_far = Beside(self.wiring, self.cuts.senders, tuple(self._written.values()), self.cuts.learned)
         return so_far.read(reads, value, share)
 

@@ -92,9 +92,10 @@ class Slopes:
             site: torch.zeros_like(kept.sites[site]) if gradient is None else gradient
             for site, gradient in zip(sites, gradients, strict=True)
         }
+        whole = dict(by_site)  # where one part leaves the stream the next may read it
         for enters, port in around.items():
             if port.leaves is not None:  # what goes past a part is none of what it reads
-                by_site[enters] = by_site[enters] - port.past(network, by_site[port.leaves])
+                by_site[enters] = whole[enters] - port.past(network, whole[port.leaves])
         many.tally.backward += 1
         self.points += points
         slopes = {site: value.unflatten(0, (points, examples)) for site, value in by_site.items()}

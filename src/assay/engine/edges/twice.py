@@ -53,12 +53,18 @@ class Twice:
         raise SiteError("edges: there are no example inputs on which to see how this model's parts are wired.")
 
     def under(self, values: Mapping[Site, Tensor], keep: Iterable[Site]) -> Mapping[Site, Tensor]:
-        """What passes at sites in the run `here` with values put at others; nothing where native code refuses."""
-        changes = [(site, _constant(value)) for site, value in values.items()]
+        """What passes at sites in the run `here` with values put at others; nothing where native code refuses.
+
+        Of a site that a value is put at too it is what arrives there.
+        """
+        wanted, arrived = dict.fromkeys(keep), dict[Site, Tensor]()
+        changes = [(site, _constant(value, site, arrived)) for site, value in values.items()]
+        others = [site for site in wanted if site not in values]
         try:
-            return forward(self.network, self.inputs, changes, dict.fromkeys(keep), once=True).sites
+            passed = forward(self.network, self.inputs, changes, others, once=True).sites
         except REFUSED:
             return {}
+        return passed | {site: value for site, value in arrived.items() if site in wanted}
 
     def undecided(self, parts: Mapping[Site, Sequence[Site]]) -> set[Site]:
         """Outputs that are not the other run's when the sites given for them hold the other run's values."""
@@ -110,5 +116,9 @@ def _moved_on(vectors: Tensor) -> Tensor:
     return vectors.flatten(0, -2).roll(1, 0).reshape(vectors.shape)
 
 
-def _constant(value: Tensor) -> Change:
-    return lambda _: value
+def _constant(value: Tensor, site: Site, arrived: dict[Site, Tensor]) -> Change:
+    def put(old: Tensor) -> Tensor:
+        arrived[site] = old.clone()
+        return value
+
+    return put

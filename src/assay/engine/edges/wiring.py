@@ -58,6 +58,8 @@ class Wiring:
     """The layers whose known parts are not all that changes the stream."""
     keys: Mapping[int, int] = field(default_factory=dict)
     """The layers whose heads take over the keys and values of an earlier layer, or of another model (`OUTSIDE`): whose."""
+    end: Site | None = None
+    """Where the last layer hands on its stream, if it is one part."""
 
     @cached_property
     def mixers(self) -> Mapping[int, Mixer | str]:
@@ -115,9 +117,10 @@ class Wiring:
         """The wiring of a graph of these parts: norms within layers that are one part are that part's own."""
         blocks = self.blocks_among(parts)
         norms = tuple(norm for norm in self.norms if norm.part.layer not in blocks or norm.between)
-        if len(norms) == len(self.norms):
+        last = self.depth - 1
+        if len(norms) == len(self.norms) and last not in blocks:
             return self
-        found = replace(self, norms=norms)
+        found = replace(self, norms=norms, end=self.block(last).leaves if last in blocks else None)
         found.__dict__.update(mixers=self.mixers, blocks=self.blocks)  # what is known need not be found again
         return found
 
@@ -184,8 +187,8 @@ class Wiring:
 
     @property
     def last(self) -> Site:
-        """The stream that the last norm reads."""
-        return self.network.site(f"L{self.depth - 1}.resid_post")
+        """The stream that logits are made of."""
+        return self.network.site(f"L{self.depth - 1}.resid_post") if self.end is None else self.end
 
 
 def _established(found: T | str, what: str) -> T:

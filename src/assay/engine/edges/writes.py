@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.core.edge_names import parse_receiver, parse_sender
+from assay.core.edge_names import BLOCK, Receiver, comes_before, parse_receiver, parse_sender
 from assay.engine.edges.many import ManyCircuits
 from assay.engine.edges.rewire import by_place
 from assay.engine.passes import forward
@@ -71,7 +71,14 @@ def given_beside(made: ManyCircuits, runner: Runner, own: Mapping[Site, Tensor])
     numbers = {parse_sender(name): number for number, name in enumerate(made.senders)}
     found = []
     for number, reads in enumerate(map(parse_receiver, made.receivers)):
-        given = () if reads.layer is None else made.wiring.port(reads).given
+        port = None if reads.layer is None else made.wiring.port(reads)
+        given = () if port is None else port.given
+        for again in () if port is None else port.earlier:
+            read = Receiver(again.layer, slot=BLOCK)
+            every = changes(made, runner, own)
+            for sender, at in numbers.items():
+                if comes_before(sender, read, parallel=False):
+                    found.append(Given(at, number, again.site, every[:, at], every.new_zeros(len(every))))
         for each in (one for one in given if one.sender in numbers):
             if not own[each.site].is_floating_point():
                 continue  # a choice has no slope
