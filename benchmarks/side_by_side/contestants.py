@@ -38,6 +38,27 @@ EVERYTHING = (
 
 
 def assay_rows(native: nn.Module, ids: Tensor) -> Rows:
+    from assay import edit, metric
+    from assay.engine.model import load
+
+    model = load(copy.deepcopy(native))
+    zero = edit.zero(f"L{MIDDLE}.mlp_out", pos=-1)
+    site = f"L{MIDDLE}.resid_post"
+    difference = metric.logit_diff(*PAIR)
+    return {
+        "one site alone": lambda: dict(model.run(ids, capture=site, output=False).captured),
+        "effect of one edit": lambda: {
+            "effect": model.run(ids, edits=zero, metrics=difference, output=False).metrics["logit_diff"]
+        },
+        "one site": lambda: dict(model.run(ids, capture=f"L{MIDDLE}.resid_post").captured),
+        "residual stream": lambda: dict(model.run(ids, capture="resid_post").captured),
+        "everything": lambda: dict(model.run(ids, capture=EVERYTHING).captured),
+        "one edit": lambda: {"logits": model.run(ids, edits=zero).logits},
+    }
+
+
+def measured_rows(native: nn.Module, ids: Tensor) -> Rows:
+    """assay's results for keeps: experiments, labelled arrays, the model's fingerprint, what it cost."""
     from assay import capture, edit, metric
     from assay.engine.model import load
     from assay.experiments.experiment import Experiment
@@ -54,10 +75,6 @@ def assay_rows(native: nn.Module, ids: Tensor) -> Rows:
     return {
         "one site alone": lambda: {site: tensor(model.measure(alone)[site])},
         "effect of one edit": lambda: {"effect": tensor(model.measure(measured)["logit_diff"])},
-        "one site": lambda: dict(model.run(ids, capture=f"L{MIDDLE}.resid_post").captured),
-        "residual stream": lambda: dict(model.run(ids, capture="resid_post").captured),
-        "everything": lambda: dict(model.run(ids, capture=EVERYTHING).captured),
-        "one edit": lambda: {"logits": model.run(ids, edits=zero).logits},
     }
 
 
@@ -272,6 +289,7 @@ def pyvene_rows(native: nn.Module, ids: Tensor) -> Rows:
 BUILDERS: Mapping[str, tuple[str, Callable[[nn.Module, Tensor], Rows]]] = {
     "hooks by hand": ("torch", hook_rows),
     "assay": ("assay", assay_rows),
+    "assay, for keeps": ("assay", measured_rows),
     "TransformerLens": ("transformer_lens", transformer_lens_rows),
     "nnsight": ("nnsight", nnsight_rows),
     "pyvene": ("pyvene", pyvene_rows),

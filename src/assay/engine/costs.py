@@ -62,7 +62,8 @@ class Costs:
     def blocks(self) -> tuple[float, ...]:
         """Operations for one token in each block, without attention's meeting of tokens."""
         active = _active(self.network)
-        return tuple(_weights(self.network.modules[link.path], active) for link in self.links)
+        counts = [self.network.weights_in(link.path) for link in self.links]
+        return tuple(2.0 * (plain + active * experts) for plain, experts in counts)
 
     @cached_property
     def meeting(self) -> tuple[float, ...]:
@@ -150,16 +151,6 @@ def total(parts: Iterable[Work]) -> Work:
     for part in parts:
         whole += part
     return whole
-
-
-def _weights(block: nn.Module, active: float) -> float:
-    """Two operations for each weight that a token meets."""
-    count = 0.0
-    for name, parameter in block.named_parameters():
-        if parameter.ndim >= 2:
-            expert = "experts" in name and "shared" not in name
-            count += 2.0 * parameter.numel() * (active if expert else 1.0)
-    return count
 
 
 def _active(network: Network) -> float:

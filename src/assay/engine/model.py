@@ -25,7 +25,7 @@ from assay.engine.jvp import To, jvp
 from assay.engine.known_elsewhere import missing
 from assay.engine.load import load as load
 from assay.engine.run_result import RunResult, run_once
-from assay.engine.schedule.measure import Asked
+from assay.engine.schedule.measure import Asked, reads
 from assay.engine.store.through import AnyStore
 from assay.experiments.captures import Capture
 from assay.experiments.edits import Edit
@@ -134,12 +134,14 @@ class Model:
         metrics: Metric | Sequence[Metric] = (),
         sources: Mapping[str, Any] | None = None,
         positions: Mapping[str, Sequence[int]] | None = None,
+        output: bool = True,
     ) -> RunResult:
         """One run: look at sites, change them, measure the output.
 
         `sources` are further inputs that edits take values from, by name. `positions` names positions of the prompts,
         one index for each. Captured tensors are [batch, pos, …]; prompts of different length are run in groups and
-        padded with NaN at the right in what is returned. Cost: one forward pass for each prompt length.
+        padded with NaN at the right in what is returned. Cost: one forward pass for each prompt length; with `output=False`,
+        which returns no logits, only the blocks up to the last captured site, and of logits what metrics read.
         """
         return run_once(
             self.network,
@@ -149,6 +151,7 @@ class Model:
             metrics=metrics,
             sources=sources or {},
             positions=positions or {},
+            reads=None if output else reads,
         )
 
     def measure(
@@ -168,10 +171,11 @@ class Model:
         can't do is left to the naive engine, and the result says why. `engine="naive"`: one plain forward pass for each
         variant; the same numbers within rounding. `engine="ray"` shares the work out over a Ray cluster (extra `ray`);
         `Ray(...)` says which, and how. `without` names parts of the schedule to switch off: "depth", "position", "noop",
-        "stagger", "together", "head_out", "unembed", "vocab", "attention". `batch` limits the examples in one pass, `memory`
-        what batches of variants may take ("4GiB", or a fraction of what is free). With a `store` (or its folder) what is
-        there is read, and what is not is kept as it is finished. `dtype="bfloat16"` runs a copy of the model in fewer bits, and
-        says how far a sample is from the model itself. Who listens to `assay.core.progress` hears how many variants are done.
+        "stagger", "together", "head_out", "unembed", "vocab", "early", "attention". `batch` limits the examples in one
+        pass, `memory` what batches of variants may take ("4GiB", or a fraction of what is free). With a `store` (or its folder)
+        what is there is read, and what is not is kept as it is finished. `dtype="bfloat16"` runs a copy of the model in fewer
+        bits, and says how far a sample is from the model itself. Who listens to `assay.core.progress` hears how many variants
+        are done.
         """
         options = {"batch": batch, "without": without, "memory": memory, "store": store, "dtype": dtype}
         return measure(self.network, experiment, engine=engine, **options)  # type: ignore[arg-type]

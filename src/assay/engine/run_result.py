@@ -12,6 +12,7 @@ from torch import Tensor
 
 from assay.core.errors import InputError, SiteError, nearest
 from assay.engine.prepare import checked, prompts_of
+from assay.engine.reads import Reads
 from assay.engine.rows import groups, in_order, merge
 from assay.engine.runner import Runner, executed, needed_sites
 from assay.engine.select import Scope, head_axis, position_axis
@@ -37,6 +38,8 @@ class RunResult:
     metrics: Mapping[str, Tensor]
     network: Network = field(repr=False)
     facts: tuple[str, ...] = ()
+    asked: bool = True
+    """Whether its output was asked for."""
 
     def __repr__(self) -> str:
         length = ", ".join(map(str, sorted(set(self.tokens.lengths))))
@@ -50,6 +53,8 @@ class RunResult:
     @property
     def logits(self) -> Float[Tensor, "batch pos vocab"]:
         """The model's logits (for a model without an output head: its last hidden state)."""
+        if not self.asked:
+            raise InputError("this run was made with output=False, so that it has no logits: run it without.")
         if self.output is None:
             raise SiteError("this model returned no tensor as its main output: capture a native site instead.")
         return self.output
@@ -127,9 +132,13 @@ def run_once(
     metrics: Any = (),
     sources: Mapping[str, Any],
     positions: Mapping[str, Sequence[int]],
+    reads: Callable[[Network, Experiment], Reads] | None = None,
     **following: Any,
 ) -> RunResult:
-    """A run as an experiment of one variant. `following` says how gradients are taken, as in `execute`."""
+    """A run as an experiment of one variant. `following` says how gradients are taken, as in `execute`.
+
+    `reads` tells what is computed of an output that nobody but metrics is to see; None is all of it, for the result too.
+    """
     run = Run(input="input", edits=edits, captures=capture if not isinstance(capture, str | Capture) else (capture,))
     given = {
         "input": given_input(inputs, positions),
@@ -139,7 +148,12 @@ def run_once(
     experiment = Experiment(inputs=given, runs={"main": run}, metrics=metrics, main="main")
     prompts = prompts_of(network, experiment, {"input": inputs, **sources})
     checked(network, experiment, prompts)
-    return execute(network, experiment, prompts, **following)
+    if reads is not None and not run.captures and not experiment.metrics:
+        raise InputError(
+            "output=False leaves this run nothing to return: capture a site, give a metric, or leave it out."
+        )
+    read = None if reads is None else reads(network, experiment)
+    return execute(network, experiment, prompts, reads=read, **following)
 
 
 def execute(
@@ -147,11 +161,13 @@ def execute(
     experiment: Experiment,
     prompts: Mapping[str, Prompts],
     *,
+    reads: Reads | None = None,
     frozen: Sequence[str] = (),
     to_output: bool = True,
 ) -> RunResult:
     """Make all runs of an experiment without a sweep; what the main run kept, for all examples.
 
+    Given `reads`, that is all that is computed of outputs, and the result has none.
     Gradients take what is `frozen` for constant; without `to_output` a pass ends where its gradients need no more.
     """
     order = executed(experiment)
@@ -163,12 +179,15 @@ def execute(
     captured: list[tuple[Sequence[int], list[tuple[str, Site, Tensor]]]] = []
     measured: dict[str, list[tuple[Sequence[int], Tensor]]] = {}
     for rows in groups(prompts, used):
-        runner = Runner(network, experiment, prompts, rows, means, needed, frozen=tuple(frozen), to_output=to_output)
+        runner = Runner(
+            network, experiment, prompts, rows, means, needed,
+            frozen=tuple(frozen), reads=reads or Reads(), to_output=to_output,
+        )  # fmt: skip
         for name in order:
             runner.make(name, runs[name])
         main = runs[experiment.main]
         kept = runner.kept[experiment.main]
-        outputs.append((rows, kept.output))
+        outputs.append((rows, kept.output if reads is None else None))
         captured.append((rows, kept_by_captures(network, main, runner, experiment.main)))
         for metric in experiment.metrics:
             name = metric.run or experiment.main
@@ -183,6 +202,7 @@ def execute(
         {name: merge(parts, ragged=tuple(range(1, parts[0][1].ndim))) for name, parts in measured.items()},
         network,
         (*network.facts, *tokens.facts),
+        reads is None,
     )
 
 

@@ -48,6 +48,8 @@ class Tried(Generic[Found]):
 def _put_in(network: Network) -> Iterator[tuple[str, str, Any]]:
     """Functions that others than assay have put into the modules: hooks by number, forwards by reference."""
     for path, module in network.modules.items():
+        if not (module._forward_pre_hooks or module._forward_hooks or "forward" in module.__dict__):
+            continue
         hooks: Mapping[str, Mapping[int, Any]] = {"before": module._forward_pre_hooks, "after": module._forward_hooks}
         for kind, there in hooks.items():
             for number, function in there.items():

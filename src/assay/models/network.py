@@ -89,6 +89,20 @@ class Network:
         return dict(self.native.named_modules())
 
     @cached_property
+    def _weights(self) -> dict[str, tuple[int, int]]:
+        return {}
+
+    def weights_in(self, path: str) -> tuple[int, int]:
+        """How many weights the module at a path has, vectors left out: outside of routed experts, and in them."""
+        if path not in self._weights:
+            count = [0, 0]
+            for name, parameter in self.modules[path].named_parameters():
+                if parameter.ndim >= 2:
+                    count["experts" in name and "shared" not in name] += parameter.numel()
+            self._weights[path] = count[0], count[1]
+        return self._weights[path]
+
+    @cached_property
     def norms(self) -> tuple[NormScale, ...]:
         """The scale of every norm that is a module, wherever it is; found when first asked for."""
         with stand_ins(self.native):
