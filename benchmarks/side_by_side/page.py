@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from scipy.stats import quantile_test
 
 
 def cell(timing: dict[str, float] | None) -> str:
@@ -23,8 +27,29 @@ def table(result: dict[str, Any]) -> str:
         for name, row in rows.items():
             cells = [cell(row["timings"].get(rival)) for rival in ["baseline", *rivals]]
             lines.append("| " + " | ".join([name, str(row["rounds"]), *cells]) + " |")
-        lines.append("")
+        lines += ["", *against(rows, rivals), ""]
     return "\n".join(lines)
+
+
+def against(rows: Mapping[str, Any], rivals: Sequence[str], ours: str = "assay") -> list[str]:
+    """assay's time as a multiple of each other's in the same round: the median, with an interval that holds it in 95 of 100."""
+    others = [rival for rival in rivals if rival != ours]
+    lines = [f"{ours}'s time over that of", "", "| | " + " | ".join(others) + " |", "|---" * (len(others) + 1) + "|"]
+    for name, row in rows.items():
+        timings, cells = row["timings"], list[str]()
+        for other in others:
+            theirs = timings.get(other, {}).get("rounds")
+            pairs = zip(timings[ours].get("rounds", ()), theirs or (), strict=False)
+            quotients = [mine / other_s for mine, other_s in pairs]
+            cells.append(median(quotients) if quotients else "–")
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    return lines
+
+
+def median(values: Sequence[float]) -> str:
+    """`0.97 (0.96-0.99)`: from the order of the values alone, whatever they are drawn from."""
+    low, high = quantile_test(values, q=1.0, p=0.5).confidence_interval(0.95)
+    return f"{statistics.median(values):.3f} ({low:.3f}-{high:.3f})"
 
 
 def described(result: dict[str, Any]) -> str:

@@ -11,19 +11,20 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What one rival took: ratios to the baseline, and its fastest run in seconds."""
+    """What one rival took: ratios to the baseline, its fastest run in seconds, and the seconds of every round."""
 
     ratio: float
     least: float
     most: float
     seconds: float
+    rounds: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,6 @@ def measure(
             seconds.setdefault(name, []).append(t)
         before = after
     return {
-        name: Timing(statistics.median(found), min(found), max(found), min(seconds[name]))
+        name: Timing(statistics.median(found), min(found), max(found), min(seconds[name]), seconds[name])
         for name, found in ratios.items()
     }
