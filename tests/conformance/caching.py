@@ -18,6 +18,7 @@ from torch import Tensor
 from assay.engine.generate import Sampling, generate
 from assay.engine.passes import Kept, forward
 from assay.experiments import edit
+from assay.models.codebooks import codebooks
 from assay.models.structure import Site
 
 STEPS = 2
@@ -57,7 +58,7 @@ def _natively(subject: Subject) -> str | None:
 
 def _cache(subject: Subject) -> tuple[str, Any] | None:
     """The cache after all but the last tokens, and the argument that takes it."""
-    first = natively(subject, {"input_ids": subject.inputs["input_ids"][:, :-STEPS], "use_cache": True})
+    first = natively(subject, {"input_ids": subject.inputs["input_ids"][..., :-STEPS], "use_cache": True})
     found = ((n, getattr(first, n, None)) for n in NAMES if subject.network.takes(n))
     return next(((n, cache) for n, cache in found if cache is not None), None)
 
@@ -66,13 +67,15 @@ def _steps(subject: Subject) -> Iterator[tuple[int, dict[str, Any]]]:
     """Position and inputs of each of the last tokens; native code fills the cache in place."""
     ids, cache = subject.inputs["input_ids"], _cache(subject)
     assert cache is not None
-    for at in range(ids.shape[1] - STEPS, ids.shape[1]):
-        yield at, {"input_ids": ids[:, at : at + 1], cache[0]: cache[1], "use_cache": True}
+    for at in range(ids.shape[-1] - STEPS, ids.shape[-1]):
+        yield at, {"input_ids": ids[..., at : at + 1], cache[0]: cache[1], "use_cache": True}
 
 
 def _same(subject: Subject, site: Site, kept: Kept, at: int) -> bool:
     found, whole = kept.sites[site], subject.kept.sites[site]
     axis = 2 if "query" in site.axes else 1
+    if site.name.name == "logits" and codebooks(subject.native) > 1:  # positions once for each codebook
+        return differs(found, whole.unflatten(1, (codebooks(subject.native), -1))[:, :, at]) is None
     wanted = whole.narrow(axis, at, 1)
     if "key" in site.axes:
         wanted = _keys(wanted, found, at)
@@ -88,6 +91,8 @@ def cached_generation(subject: Subject) -> str | None:
     """Greedy tokens with an edit at every layer are the same with a cache and without."""
     if not text_inputs(subject.inputs) or not getattr(subject.native, "can_generate", lambda: False)():
         return "–"
+    if codebooks(subject.native) > 1:
+        return "–"  # one token at a time is not what it writes
     site = next((s for s in reversed(subject.sites.values()) if s.name.name == "resid_post"), None)
     if site is None:
         return "–"

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from assay.engine.passes import Kept, forward
+from assay.models.codebooks import codebooks
 from assay.models.structure import Site
 
 PADS = 3
@@ -45,18 +46,20 @@ class Side:
 
     def inputs(self, subject: Subject) -> dict[str, Any]:
         ids = subject.inputs["input_ids"]
-        padded = {**subject.inputs, "input_ids": F.pad(ids, (self.before, self.after), value=int(ids[0, 0]))}
-        padded["attention_mask"] = F.pad(torch.ones_like(ids), (self.before, self.after))
+        padded = {**subject.inputs, "input_ids": F.pad(ids, (self.before, self.after), value=int(ids.flatten()[0]))}
+        seen = torch.ones_like(ids if ids.ndim == 2 else ids[:, 0])
+        padded["attention_mask"] = F.pad(seen, (self.before, self.after))
         if self.before and subject.network.takes("position_ids"):
-            places = torch.arange(-self.before, ids.shape[1]).clamp_min(0)
+            places = torch.arange(-self.before, ids.shape[-1]).clamp_min(0)
             padded["position_ids"] = places.expand(len(ids), -1)
         return padded
 
-    def cut(self, value: Tensor, axes: Iterable[str], length: int) -> Tensor:
-        """Only what belongs to the text, on every axis that runs over it."""
+    def cut(self, value: Tensor, axes: Iterable[str], length: int, times: int = 1) -> Tensor:
+        """Only what belongs to the text, on every axis that runs over it, once or for each of several codebooks."""
+        whole = length + self.before + self.after
         for axis, name in enumerate(axes):
-            padded = name in ("pos", "query", "key") and value.shape[axis] == length + self.before + self.after
-            value = value.narrow(axis, self.before, length) if padded else value
+            if name in ("pos", "query", "key") and value.shape[axis] in (whole, times * whole):
+                value = value.unflatten(axis, (-1, whole)).narrow(axis + 1, self.before, length).flatten(axis, axis + 1)
         return value
 
 
@@ -65,7 +68,7 @@ def _padded(subject: Subject, side: Side) -> str | None:
         return "–"
     if not subject.network.takes("attention_mask"):
         return SILENT
-    length = subject.inputs["input_ids"].shape[1]
+    length = subject.inputs["input_ids"].shape[-1]
     inputs = side.inputs(subject)
     native = natively(subject, inputs)
     if native is None:
@@ -79,7 +82,8 @@ def _padded(subject: Subject, side: Side) -> str | None:
 
 
 def _wrong(subject: Subject, site: Site, kept: Kept, side: Side, length: int) -> bool:
-    found, wanted = side.cut(kept.sites[site], site.axes, length), subject.kept.sites[site]
+    found = side.cut(kept.sites[site], site.axes, length, codebooks(subject.native))
+    wanted = subject.kept.sites[site]
     return differs(*visible(found, wanted)) is not None
 
 

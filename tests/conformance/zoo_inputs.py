@@ -89,7 +89,8 @@ def uncached_tokens(model: nn.Module, generator: torch.Generator) -> Inputs:
 
 def codebook_tokens(model: nn.Module, generator: torch.Generator) -> Inputs:
     """Music models read one row of tokens per codebook and example."""
-    return {"input_ids": token_ids(generator, rows=BATCH * model.config.num_codebooks)}
+    rows = token_ids(generator, rows=BATCH * model.config.num_codebooks)
+    return {"input_ids": rows.reshape(BATCH, model.config.num_codebooks, POSITIONS)}
 
 
 def drafter_states(model: nn.Module, generator: torch.Generator) -> Inputs:

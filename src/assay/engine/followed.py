@@ -64,7 +64,7 @@ def followed(
         kept.native = network.native(**on_device(network, inputs))
     ended = kept.native is None
     refuse_unreached([*(() if ended else changing), *lifted, *keeping], tapping)
-    kept.output = None if ended else main_output(kept.native)
+    kept.output = None if ended else main_output(network, kept.native)
     return kept
 
 

@@ -33,6 +33,7 @@ from assay.experiments.edits import Edit
 from assay.experiments.experiment import Experiment
 from assay.experiments.inputs import as_input
 from assay.experiments.runs import Run
+from assay.models.codebooks import refuse_generating
 from assay.models.network import Network
 from assay.models.prompts import Prompts
 from assay.models.structure import Site
@@ -117,6 +118,7 @@ def generate(
     run = experiment.run("main")
     prompts = prompts_of(network, experiment)
     checked(network, experiment, prompts, steps=sampling.max_new_tokens)
+    refuse_generating(network.native)
     if not hasattr(network.native, "generate"):
         raise ExperimentError("this model cannot generate: it is no transformers model with a generate method.")
     refuse_uncacheable(network, run.edits, sampling)

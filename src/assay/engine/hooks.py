@@ -193,7 +193,9 @@ class Tapping:
         )
         main = main if main is not None else tensors[0] if tensors else None
         if main is not None:
-            self.pass_.frame = Frame(main.shape[0], main.shape[1] if main.ndim > 1 else 1)
+            self.pass_.frame = Frame(
+                main.shape[0], main.shape[1 if main.is_floating_point() else -1] if main.ndim > 1 else 1
+            )
 
     def attention(self, module: nn.Module, side: Side, value: Tensor, index: int) -> Tensor:
         """Called by the attention tap with a tensor inside attention."""

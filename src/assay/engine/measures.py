@@ -40,8 +40,8 @@ class Reading(Protocol):
     def site(self, site: Site, places: Places | None) -> Float[Tensor, "batch pos ..."]:
         """A site's tensor at positions; with None the whole one, of a site without positions."""
 
-    def other(self, run: str, places: Callable[[Scope], Places]) -> Float[Tensor, "batch pos vocab"]:
-        """The logits of another run for these examples, at what are its own places."""
+    def other(self, run: str, places: Callable[[Scope, int], Places]) -> Float[Tensor, "batch pos vocab"]:
+        """The logits of another run for these examples, at what are its own places, of so many in all."""
 
     def continued(self, answers: list[tuple[int, ...]]) -> Float[Tensor, " batch"]:
         """Summed log-probability of one token sequence for each example, teacher-forced, with this run's edits."""
@@ -221,7 +221,7 @@ def _log_softmax(logits: Tensor) -> Tensor:
 
 
 def _kl(metric: KL | ReverseKL, run: Measured, logits: Tensor, positions: Places) -> Tensor:
-    other = run.reading.other(metric.to, lambda there: positions_of(metric, there.beside(run.scope), there.tokens))
+    other = run.reading.other(metric.to, lambda there, size: positions_of(metric, there.beside(run.scope), size))
     if other.shape[1] != logits.shape[1]:
         raise ExperimentError(
             f"metric {metric.kind}: pos={metric.pos} selects {logits.shape[1]} positions in its run, and {other.shape[1]} "

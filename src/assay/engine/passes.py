@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from assay.core.errors import ExperimentError, InputError
 from assay.engine.ends import EnoughError
 from assay.engine.hooks import Action, Change, Tapping
+from assay.models.codebooks import by_example, of_examples
 from assay.models.decoder_start import told_without_decoder_inputs
 from assay.models.ends import output_key
 from assay.models.network import Network
 from assay.models.ports import get_output
 from assay.models.structure import Site
+from assay.models.views import Frame
 
 
 @dataclass
@@ -96,7 +98,7 @@ def forward(
         return forward(network, inputs, changes, wanted, ends=ends)
     ended = kept.native is None
     refuse_unreached([action for action in actions if not (ended and action.change)], tapping)
-    kept.output = None if ended else main_output(kept.native)
+    kept.output = None if ended else main_output(network, kept.native)
     return kept
 
 
@@ -110,10 +112,12 @@ def refuse_unreached(actions: Sequence[Action], tapping: Tapping) -> None:
         )
 
 
-def main_output(native: Any) -> Tensor | None:
-    """The main tensor of what a native model returned: its logits."""
+def main_output(network: Network, native: Any) -> Tensor | None:
+    """The main tensor of what a native model returned: its logits, those of an example together."""
     found = get_output(native, output_key(native))
-    return found if isinstance(found, Tensor) else None
+    if not isinstance(found, Tensor):
+        return None
+    return of_examples(network.native).read(found, Frame(found.shape[0], found.shape[1] if found.ndim > 1 else 1))
 
 
 _overwritten: WeakKeyDictionary[nn.Module, set[Site]] = WeakKeyDictionary()
@@ -123,7 +127,7 @@ _overwritten: WeakKeyDictionary[nn.Module, set[Site]] = WeakKeyDictionary()
 def on_device(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs on the device where the model takes them; without a cache unless one is given."""
     device = network.device
-    moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+    moved = {name: _moved(value, device) for name, value in by_example(inputs, network.native).items()}
     _check_ids(network, moved.get("input_ids"))
     if "position_ids" not in moved:
         check_length(network, moved.get("input_ids"))
@@ -132,6 +136,14 @@ def on_device(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any]:
     if "use_cache" not in moved and "input_ids" in moved and network.takes("use_cache"):
         moved["use_cache"] = False
     return moved
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if type(value) is dict:
+        return {name: _moved(each, device) for name, each in value.items()}
+    return tuple(_moved(each, device) for each in value) if type(value) is tuple else value
 
 
 def _check_ids(network: Network, ids: Tensor | None) -> None:
@@ -149,9 +161,9 @@ def check_length(network: Network, ids: Tensor | None, more: int = 0) -> None:
     """Raise InputError for prompts that go, with `more` tokens after them, past the last learned position."""
     if ids is None or network.longest is None or ids.ndim < 2:
         return
-    if ids.shape[1] + more > network.longest:
+    if ids.shape[-1] + more > network.longest:
         after = f" and {more} after it" if more else ""
         raise InputError(
-            f"a prompt of {ids.shape[1]} tokens{after} is too long: this model has learned positions for at most "
+            f"a prompt of {ids.shape[-1]} tokens{after} is too long: this model has learned positions for at most "
             f"{network.longest}. Shorten it."
         )

@@ -13,6 +13,7 @@ from assay.experiments.experiment import Experiment
 from assay.experiments.inputs import Chats, Input, ModelInputs, Texts, Tokens
 from assay.experiments.nested import nested
 from assay.experiments.network_facts import NetworkFacts
+from assay.models.codebooks import refuse_rows
 from assay.models.decoder_start import started
 from assay.models.network import Network
 from assay.models.prompts import Prompts, tokenise
@@ -33,7 +34,9 @@ def prompts_of(network: Network, experiment: Experiment, given: Mapping[str, Any
 
 def prompts_for(network: Network, value: Input) -> Prompts:
     """One input, tokenised; a decoder that nothing is given for starts as in generation."""
-    return started(_tokenised(network, value), network.native)
+    found = _tokenised(network, value)
+    refuse_rows(found, network.native)
+    return started(found, network.native)
 
 
 def _tokenised(network: Network, value: Input) -> Prompts:

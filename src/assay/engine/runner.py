@@ -254,8 +254,9 @@ class _Whole:
         value, axis = self.kept.sites[site], position_axis(site.axes)
         return value[:, None] if places is None or axis is None else take(value.transpose(1, axis), places)
 
-    def other(self, run: str, places: Callable[[Scope], Places]) -> Tensor:
-        return take(self.runner.logits(run), places(self.runner.scope_of(run)))
+    def other(self, run: str, places: Callable[[Scope, int], Places]) -> Tensor:
+        logits = self.runner.logits(run)
+        return take(logits, places(self.runner.scope_of(run), logits.shape[1]))
 
 
 def _by_metric(grads: Sequence[GradCapture]) -> list[tuple[Metric, list[GradCapture]]]:

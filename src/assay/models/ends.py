@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from assay.models.codebooks import codebooks, of_examples
 from assay.models.norms import norm_tap
 from assay.models.ports import Key, Port, floating_outputs
 from assay.models.stacks import Stack, layout
@@ -17,7 +18,7 @@ from assay.models.views import WHOLE, Expand, View
 
 def embedding_sites(native: nn.Module, stack: Stack, trace: Trace) -> tuple[dict[str, Tap], dict[str, str]]:
     """`embed` and `pos_embed` of one stack."""
-    first = stack.blocks[0]
+    first, tables = stack.blocks[0], codebooks(native)
     taps: dict[str, Tap] = {}
     earlier = [e for e in trace.events if e.end < first.event.start and _is_embedding(native, e)]
     for event in reversed(earlier):
@@ -25,10 +26,13 @@ def embedding_sites(native: nn.Module, stack: Stack, trace: Trace) -> tuple[dict
         view = layout(out, first.x.shape[-1], first.frame)
         port = Port(event.path, "out", key, event.call)
         if view is not None and not _shared(view.read(out, first.frame)):
-            taps.setdefault("embed", Direct(port, view))
+            if tables == 1:
+                taps.setdefault("embed", Direct(port, view))
         elif _positional(out, first.x):
             taps.setdefault("pos_embed", Direct(port, view or View((Expand(),))))
     reasons = {} if "embed" in taps else {"embed": "no embedding module of the residual stream's width was called"}
+    if tables > 1:
+        reasons["embed"] = f"it is a sum of what {tables} tables give, one for each codebook: L0.resid_pre holds it"
     if "pos_embed" not in taps:
         reasons["pos_embed"] = "this model has no learned position embedding of its own module"
     return taps, reasons
@@ -55,7 +59,7 @@ def logits_site(native: nn.Module, trace: Trace) -> tuple[dict[str, Tap], dict[s
     embedding knows."""
     outputs = floating_outputs(trace.output)
     if "logits" in outputs:
-        return {"logits": Direct(Port("", "out", "logits"), WHOLE)}, {}
+        return {"logits": Direct(Port("", "out", "logits"), of_examples(native))}, {}
     key, first = next(iter(outputs.items()), (None, None))
     words = {int(native.get_submodule(e.path).weight.shape[0]) for e in trace.events if _is_embedding(native, e)}  # type: ignore[index]
     if first is not None and first.ndim == 3 and first.shape[-1] in words and not isinstance(key, str):

@@ -5,12 +5,14 @@ Four sequences of six distinct tokens: enough rows to tell columns of a projecti
 
 from __future__ import annotations
 
+import math
 from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from assay.models.codebooks import codebooks
 from assay.models.offloaded import input_device
 
 BATCH, POS = 4, 6
@@ -28,7 +30,7 @@ def example_inputs(native: nn.Module) -> list[dict[str, Any]]:
         return [{"pixel_values": _image(config, native, device)}]
     if not _vocabulary(config):
         return []
-    text: dict[str, Any] = {"input_ids": _tokens(config, device)}
+    text: dict[str, Any] = {"input_ids": _tokens(config, device, rows=codebooks(native))}
     if getattr(config, "is_encoder_decoder", False):
         text["decoder_input_ids"] = _tokens(config, device, seed=1)
     if "use_cache" in signature(native.forward).parameters:
@@ -58,15 +60,17 @@ def _vocabulary(config: Any) -> int:
     return min((size for size in sizes if isinstance(size, int) and size > 0), default=0)
 
 
-def _tokens(config: Any, device: torch.device, *, seed: int = 0) -> Tensor:
+def _tokens(config: Any, device: torch.device, *, seed: int = 0, rows: int = 1) -> Tensor:
+    """[batch, pos], or [batch, rows, pos] where an example is several rows."""
     text, size = getattr(config, "text_config", None) or config, _vocabulary(config)
     generator = torch.Generator().manual_seed(seed)
     special = {getattr(text, f"{n}_token_id", None) for n in ("pad", "bos", "eos", "mask", "image")}
     special |= {getattr(config, n, None) for n in ("image_token_id", "image_token_index", "video_token_id")}
     usable = [i for i in torch.randperm(min(size, 50_000), generator=generator).tolist() if i not in special]
-    while len(usable) < BATCH * POS:
+    shape = (BATCH, POS) if rows == 1 else (BATCH, rows, POS)
+    while len(usable) < math.prod(shape):
         usable = usable + usable
-    return torch.tensor(usable[: BATCH * POS], device=device).reshape(BATCH, POS)
+    return torch.tensor(usable[: math.prod(shape)], device=device).reshape(shape)
 
 
 def _image(config: Any, native: nn.Module, device: torch.device) -> Tensor:

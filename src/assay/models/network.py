@@ -16,6 +16,7 @@ from assay.core.errors import SiteError, nearest
 from assay.core.sites import SiteName
 from assay.models.arguments import arguments_of, own_arguments
 from assay.models.attention import implementation_holders
+from assay.models.codebooks import token_tables
 from assay.models.example_inputs import example_inputs
 from assay.models.fingerprint import fingerprint, stamp
 from assay.models.norms import norms_of
@@ -130,12 +131,9 @@ class Network:
 
     @cached_property
     def vocabulary(self) -> int | None:
-        """Number of token ids that the embedding knows, None without a token embedding."""
-        try:
-            embedding = getattr(self.native, "get_input_embeddings", lambda: None)()
-        except NotImplementedError:  # models with a text and an image tower have no one place for it
-            return None
-        return getattr(embedding, "num_embeddings", None)
+        """Number of token ids that the embedding (of each codebook) knows, None without a token embedding."""
+        sizes = [getattr(table, "num_embeddings", None) for table in token_tables(self.native)]
+        return min((size for size in sizes if size is not None), default=None)
 
     def takes(self, argument: str) -> bool:
         """Whether the native model's forward names this argument."""

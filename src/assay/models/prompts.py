@@ -40,10 +40,11 @@ class Prompts:
 
     @property
     def positions(self) -> tuple[int, ...] | None:
-        """Number of positions of each prompt; None where there are no tokens, or an encoder's and a decoder's own."""
+        """Number of positions of each prompt; None where there are no tokens, or several rows of them: an encoder's and a
+        decoder's, or codebooks."""
         ids = {"input_ids", "decoder_input_ids"}
-        given = {"input_ids"} if self.tensors is None else ids & set(self.tensors)
-        return self.lengths if len(given) == 1 and self.decoder_start is None else None
+        given = {"input_ids": 2} if self.tensors is None else {n: t.ndim for n, t in self.tensors.items() if n in ids}
+        return self.lengths if list(given.values()) == [2] and self.decoder_start is None else None
 
     @property
     def padded(self) -> list[frozenset[int]] | None:
@@ -183,7 +184,9 @@ def _from_tensors(given: Mapping[str, Any]) -> Prompts:
         raise InputError(
             f"no tensor among the inputs {sorted(given)}: expected the model's own inputs, with a batch axis."
         )
-    rows = main.tolist() if main is not None and main.ndim == 2 else [[0]] * first.shape[0]
+    rows = [[0]] * first.shape[0]
+    if main is not None and main.ndim in (2, 3):
+        rows = (main if main.ndim == 2 else main[:, 0]).tolist()  # of several codebooks the first one's
     return Prompts(tuple(map(tuple, rows)), False, None, ("the model's own inputs, passed on as given",), tensors)
 
 

@@ -19,6 +19,7 @@ from assay.core.sites import LAYER_SITES, SiteName
 from assay.models.attention import IMPLEMENTATION, implementation_holders, using
 from assay.models.block_sites import block_sites
 from assay.models.chain import Chain, chain_of
+from assay.models.codebooks import by_example
 from assay.models.ends import embedding_sites, final_sites, logits_site
 from assay.models.norms import CANNOT_RUN
 from assay.models.ports import floating_outputs
@@ -112,7 +113,7 @@ def structure_of(native: nn.Module, choices: Sequence[Mapping[str, Any]]) -> Str
     failures = []
     for inputs in choices:
         try:
-            return find_structure(native, inputs)
+            return find_structure(native, by_example(inputs, native))
         except CANNOT_RUN as error:
             failures.append(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
     if not failures:

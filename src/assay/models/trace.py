@@ -194,7 +194,7 @@ def trace(native: nn.Module, inputs: Mapping[str, Any]) -> Trace:
         for handle in handles:
             handle.remove()
     main = _main(inputs)
-    pos = int(main.shape[1]) if main.ndim == 2 and not main.is_floating_point() else None
+    pos = int(main.shape[-1]) if main.ndim in (2, 3) and not main.is_floating_point() else None
     return Trace([e for e in recorder.events if e.end > 0], recorder.operations, output, int(main.shape[0]), pos)
 
 

@@ -54,11 +54,11 @@ class RowReading:
             raise ExperimentError(f"{site} has no positions to read.")
         return self.values.at(site, places)
 
-    def other(self, run: str, places: Callable[[Scope], Places]) -> Tensor:
+    def other(self, run: str, places: Callable[[Scope, int], Places]) -> Tensor:
         """The logits of a run that is the same for all variants."""
-        there = self.runner.scope_of(run)
+        there, logits = self.runner.scope_of(run), self.runner.logits(run)
         rows = tuple(there.rows[example] for example in self._examples)
-        return take(self.runner.logits(run)[self._examples], places(replace(there, rows=rows)))
+        return take(logits[self._examples], places(replace(there, rows=rows), logits.shape[1]))
 
     def continued(self, answers: list[tuple[int, ...]]) -> Tensor:
         """Never asked for: such metrics are left to the naive engine."""
