@@ -206,9 +206,10 @@ def wiring(network: Network) -> Wiring:
     Raises:
         SiteError: no single stack of layers whose stream is a sum, or no example inputs to establish it on.
     """
-    if network.native not in _KNOWN:
-        _KNOWN[network.native] = _find(network)
-    return _KNOWN[network.native]
+    known = _KNOWN.get(network.native)
+    if known is None or known.network.structure is not network.structure:  # loaded again, with other inputs perhaps
+        known = _KNOWN[network.native] = _find(network)
+    return known
 
 
 def _find(network: Network) -> Wiring:
