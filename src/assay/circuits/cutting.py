@@ -12,6 +12,7 @@ from assay.core.edge_names import BLOCK, MIXER, Receiver
 from assay.core.errors import SiteError
 from assay.engine.edges.many import ManyCircuits
 from assay.engine.edges.mixers import mixer_outputs
+from assay.engine.edges.side_by_side import BOTH
 from assay.engine.edges.wiring import wiring
 from assay.engine.model import Model
 from assay.experiments.experiment import Experiment
@@ -65,6 +66,11 @@ def refuse_values(model: Model, graph: Graph, ablation: AnyAblation) -> None:
             "another ablation where whole layers are nodes."
         )
     wires = wiring(model.network)
+    if graph.blocks and wires.block(graph.blocks[0]).port.site.name.name == BOTH:
+        raise SiteError(
+            f"two streams go past L{graph.blocks[0]}.{BLOCK}, and only other prompts have other values of both: take the "
+            "counterfactual ablation."
+        )
     for layer, shape in enumerate(graph.layers):
         if not shape.block and not shape.mlp:
             continue

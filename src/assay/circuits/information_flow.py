@@ -32,6 +32,7 @@ from assay.core.errors import SiteError
 from assay.core.protocols import Scores, head_name
 from assay.core.registry import method
 from assay.data.pairs import Pairs
+from assay.engine.edges.wiring import wiring
 from assay.engine.model import Model
 
 ROWS = 4
@@ -59,6 +60,11 @@ def information_flow(
             "information flow of nodes follows each layer's own values, and here some are an earlier layer's."
         )
     graph = Graph.of(model) if level == "edge" else Graph(layers_of(model, "heads"))
+    if not _one_sum(model, graph):
+        raise SiteError(
+            "information flow shares out one sum, and this model's streams are joined between layers, or go side by side: use "
+            "edge_patching."
+        )
     names: list[str] = []
     parts: list[tuple[list[int], np.ndarray]] = []
     for numbers, layers in _runs(model, pairs):
@@ -72,6 +78,13 @@ def information_flow(
     )
     facts = [f"clean prompts, n = {len(pairs)}", "norms held at their scales; nothing causal is measured"]
     return Scores.over_examples(names, rows, what, facts)
+
+
+def _one_sum(model: Model, graph: Graph) -> bool:
+    """Whether a layer's stream is the one before it and what it adds, where the sites of the two say so."""
+    wires = wiring(model.network)
+    ends = {(block.port.site.name.name, block.leaves.name.name) for block in map(wires.block, graph.blocks)}
+    return ends <= {("resid_pre", "resid_post")} and not any(norm.between for norm in wires.norms)
 
 
 def _runs(model: Model, pairs: Pairs) -> Iterator[tuple[list[int], list[Layer]]]:

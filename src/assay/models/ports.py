@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 Side = Literal["in", "out", "q", "k", "v", "scores", "pattern"]
-Key = int | str | None
+Key = int | str | tuple[int | str, ...] | None
+"""Which argument or element of the output; several are one tensor, as wide as all of them."""
 FIRST = "*"
 """The key that means the first floating tensor, whatever its place: native sites are named without one."""
 
@@ -66,6 +68,8 @@ def floating_outputs(out: Any) -> dict[Key, Tensor]:
 
 def get_input(args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Key) -> Any:
     """The argument at `key`."""
+    if isinstance(key, tuple):
+        return torch.cat([get_input(args, kwargs, one) for one in key], -1)
     if key == FIRST:
         key = next(iter(floating_inputs(args, kwargs)))
     return args[key] if isinstance(key, int) else kwargs[key]  # type: ignore[index]
@@ -75,6 +79,11 @@ def put_input(
     args: tuple[Any, ...], kwargs: dict[str, Any], key: Key, value: Tensor
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments with the one at `key` replaced."""
+    if isinstance(key, tuple):
+        sizes = [get_input(args, kwargs, one).shape[-1] for one in key]
+        for one, part in zip(key, value.split(sizes, -1), strict=True):
+            args, kwargs = put_input(args, kwargs, one, part)
+        return args, kwargs
     if key == FIRST:
         key = next(iter(floating_inputs(args, kwargs)))
     if isinstance(key, int):
@@ -84,6 +93,8 @@ def put_input(
 
 def get_output(out: Any, key: Key) -> Any:
     """The element of a module's output at `key`."""
+    if isinstance(key, tuple):
+        return torch.cat([get_output(out, one) for one in key], -1)
     if key == FIRST:
         key = next(iter(floating_outputs(out)))
     return out if key is None else out[key]
@@ -91,6 +102,11 @@ def get_output(out: Any, key: Key) -> Any:
 
 def put_output(out: Any, key: Key, value: Tensor) -> Any:
     """The output with the element at `key` replaced; its own type is kept."""
+    if isinstance(key, tuple):
+        sizes = [get_output(out, one).shape[-1] for one in key]
+        for one, part in zip(key, value.split(sizes, -1), strict=True):
+            out = put_output(out, one, part)
+        return out
     if key == FIRST:
         key = next(iter(floating_outputs(out)))
     if key is None:

@@ -15,7 +15,7 @@ from tests.engine.edges.test_whole import EXACT, cut, off, prompts
 from tests.tiny_pairs import pairs_of_ids
 from torch import Tensor
 
-from assay.circuits import acdc, eap, edge_mask, edge_patching
+from assay.circuits import acdc, eap, edge_mask, edge_patching, information_flow
 from assay.circuits.edge_mask import MaskTraining
 from assay.circuits.graph import Graph
 from assay.circuits.layers import why_whole
@@ -159,4 +159,6 @@ def test_gradients_that_native_code_leaves_out_are_refused() -> None:
         edge_mask(model, pairs, size=3, kind="top_k", **HOW, training=MaskTraining(steps=1, batch=2))  # type: ignore[arg-type]
     exact = edge_patching(model, pairs, **HOW, receivers=r"L12\.attn")  # type: ignore[arg-type]
     assert len(exact) == 25 and np.isfinite(exact.values).all() and exact["embed->L12.attn"] != 0
+    with pytest.raises(SiteError, match="streams are joined between layers, or go side by side"):
+        information_flow(model, pairs, level="edge")
     assert acdc(model, pairs, tau=1e-4, **HOW, grouped="block").edge_count > 0  # type: ignore[arg-type]

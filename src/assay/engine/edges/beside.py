@@ -82,7 +82,7 @@ class Beside:
             if isinstance(step, Normed):
                 if moved and step.norm.leads_to(reads):
                     total = step.norm.carried(self.wiring.network, total, step.before[:, None], step.after[:, None])
-                    total = moved_on(total, step.norm, kept) if step.norm.between else total
+                    total = moved_on(total, step.norm, kept)
                 continue
             if not comes_before(self.senders[step.numbers[0]], reads, parallel=parallel):
                 continue

@@ -34,8 +34,8 @@ def sender_sites(network: Network, edit: Edges) -> list[Site]:
     wires = wiring(network)
     for name in edit.senders:
         wires.refuse_missing(parse_sender(name))
-    senders, receivers = map(parse_sender, edit.senders), map(parse_receiver, edit.receivers)
-    return list(dict.fromkeys(wires.carried(list(senders), list(receivers))))
+    senders, receivers = list(map(parse_sender, edit.senders)), list(map(parse_receiver, edit.receivers))
+    return list(dict.fromkeys(wires.among([*senders, *receivers]).carried(senders, receivers)))
 
 
 @contextmanager

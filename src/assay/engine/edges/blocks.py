@@ -26,6 +26,7 @@ from assay.core.sites import SiteName
 from assay.engine.edges.behind import calls_of, decides_output, hands_on
 from assay.engine.edges.reading import Given, Port, Reading, same
 from assay.engine.edges.reentered import earlier_streams, parted, terms
+from assay.engine.edges.side_by_side import BOTH, side_by_side
 from assay.engine.edges.stream_scales import stream_scales
 from assay.engine.edges.twice import Twice
 from assay.engine.passes import on_device
@@ -64,7 +65,7 @@ def find_blocks(network: Network, depth: int, joined: Collection[int | None] = (
         if enters is None or leaves is None:
             found[layer] = "the stream that enters or leaves it is not known"
         else:
-            plain[layer] = Block(Port(enters, Reading(enters, None), leaves=leaves), _added(enters, leaves, layer))
+            plain[layer] = _block(layer, enters, leaves)
     if not plain:
         return found
     seen = Twice.of(network, [site for block in plain.values() for site in _ends(block)])
@@ -75,7 +76,10 @@ def find_blocks(network: Network, depth: int, joined: Collection[int | None] = (
         plain |= further
         seen = Twice.of(network, [site for block in plain.values() for site in _ends(block)])
     if depth - 1 in plain and not decides_output(seen, plain[depth - 1].leaves):
-        return found | dict.fromkeys(plain, "logits are made of more than the stream that leaves the last layer")
+        plain = {layer: _block(layer, *both) for layer, both in side_by_side(seen, _streams(plain)).items()} or plain
+        seen = Twice.of(network, [site for block in plain.values() for site in _ends(block)])
+        if not decides_output(seen, plain[depth - 1].leaves):
+            return found | dict.fromkeys(plain, "logits are made of more than the stream that leaves the last layer")
     wrong = _unfit(seen, plain, joined)
     if wrong and len(plain) == depth:
         more = _with_given(seen, plain, wrong)
@@ -95,6 +99,14 @@ def _further(seen: Twice, blocks: Mapping[int, Block], depth: int) -> dict[int, 
         for layer, block in blocks.items()
         if (end := ends[layer]) != block.leaves
     }
+
+
+def _block(layer: int, enters: Site, leaves: Site) -> Block:
+    return Block(Port(enters, Reading(enters, None), leaves=leaves), _added(enters, leaves, layer))
+
+
+def _streams(blocks: Mapping[int, Block]) -> dict[int, tuple[Site, Site]]:
+    return {layer: (block.port.site, block.leaves) for layer, block in blocks.items()}
 
 
 def _ends(block: Block) -> tuple[Site, Site, Site]:
@@ -211,6 +223,8 @@ def _keys_and_values(network: Network, layer: int) -> Sequence[Site]:
 def owners_too(blocks: Mapping[int, Block | str], why: Mapping[int, str | None]) -> dict[int, str]:
     """The layers with a reason to be one part that can be, and those that hand on to them more than their stream."""
     found = {layer: reason for layer, reason in why.items() if reason and isinstance(blocks[layer], Block)}
+    if found and any(isinstance(block, Block) and block.port.site.name.name == BOTH for block in blocks.values()):
+        found |= {layer: "two streams go past it" for layer in blocks if layer not in found}
     for layer in sorted(blocks, reverse=True):  # what a layer is given comes from earlier ones
         block = blocks[layer]
         given = block.port.given if layer in found and isinstance(block, Block) else ()

@@ -65,7 +65,7 @@ class Pulled:
             left = [s for s in left if norm.takes(self.senders[s])]
             if not left:
                 return
-            gradient = gone_back(gradient, norm, later) if norm.between else gradient
+            gradient = gone_back(gradient, norm, later)
             gradient = norm.pulled(self.wiring.network, gradient, passed[norm.before][:, None])
         self._meet(left, numbers, gradient)
         again = later.get(self.wiring.written(Sender()))

@@ -106,7 +106,7 @@ class Rewire:
         blocks = dict.fromkeys(each for each in self.cuts.receivers if each.slot == BLOCK)
         found = handed_on(given for each in blocks for given in self.wiring.port(each).given)
         if (None, "write") in self.senders:
-            found.append((network.site("L0.resid_pre"), self._part(None, "write")))
+            found.append((self.wiring.written(Sender()), self._part(None, "write")))
         norms = self.wiring.norms if self.senders else ()
         for layer in range(self.wiring.depth):
             slots = [slot for slot in (*SLOTS, MIXER, BLOCK, None) if (layer, slot) in self.receivers]

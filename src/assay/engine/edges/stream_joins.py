@@ -22,6 +22,7 @@ from assay.core.edge_names import Sender
 from assay.core.sites import SiteName
 from assay.engine.edges.reading import same
 from assay.engine.edges.stream_norms import StreamNorm, gives
+from assay.engine.edges.stream_scales import StreamStep
 from assay.engine.edges.twice import Twice
 from assay.engine.passes import on_device
 from assay.models.network import Network
@@ -91,13 +92,15 @@ def _added(seen: Twice, after: Site, read: Site, earlier: Sequence[Site]) -> tup
     return next(((site,) for site in reversed(earlier) if same(change[after] + change[site], change[read])), None)
 
 
-def moved_on(total: Tensor, norm: StreamNorm, kept: dict[Site, Tensor]) -> Tensor:
+def moved_on(total: Tensor, norm: StreamStep, kept: dict[Site, Tensor]) -> Tensor:
     """A change behind a norm as a change of what the next layer reads; those that are added later are kept."""
+    if not norm.between:
+        return total
     kept[norm.after] = total
     return total if norm.adds is None or norm.adds not in kept else total + kept[norm.adds]
 
 
-def gone_back(gradient: Tensor, norm: StreamNorm, later: dict[Site, Tensor]) -> Tensor:
+def gone_back(gradient: Tensor, norm: StreamStep, later: dict[Site, Tensor]) -> Tensor:
     """A gradient at what the next layer reads as one behind the norm; that at what is added is kept until its turn."""
     if norm.adds is not None:
         later[norm.adds] = later[norm.adds] + gradient if norm.adds in later else gradient

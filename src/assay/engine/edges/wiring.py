@@ -58,8 +58,9 @@ class Wiring:
     """The layers whose known parts are not all that changes the stream."""
     keys: Mapping[int, int] = field(default_factory=dict)
     """The layers whose heads take over the keys and values of an earlier layer, or of another model (`OUTSIDE`): whose."""
+    start: Site | None = None
     end: Site | None = None
-    """Where the last layer hands on its stream, if it is one part."""
+    """Where the first layer reads its stream, and the last hands it on, if these are one part."""
 
     @cached_property
     def mixers(self) -> Mapping[int, Mixer | str]:
@@ -118,9 +119,13 @@ class Wiring:
         blocks = self.blocks_among(parts)
         norms = tuple(norm for norm in self.norms if norm.part.layer not in blocks or norm.between)
         last = self.depth - 1
-        if len(norms) == len(self.norms) and last not in blocks:
+        if len(norms) == len(self.norms) and not {0, last} & blocks:
             return self
-        found = replace(self, norms=norms, end=self.block(last).leaves if last in blocks else None)
+        start, end = (
+            (self.block(0).port.site if 0 in blocks else None),
+            (self.block(last).leaves if last in blocks else None),
+        )
+        found = replace(self, norms=norms, start=start, end=end)
         found.__dict__.update(mixers=self.mixers, blocks=self.blocks)  # what is known need not be found again
         return found
 
@@ -148,7 +153,7 @@ class Wiring:
     def written(self, sender: Sender) -> Site:
         """The site that holds what a sender writes, or what it is computed from."""
         if sender.layer is None:
-            return self.network.site("L0.resid_pre")
+            return self.network.site("L0.resid_pre") if self.start is None else self.start
         if sender.block:
             return self.block(sender.layer).added
         if sender.mixer:
