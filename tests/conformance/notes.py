@@ -7,9 +7,12 @@ LATENT = (
     "cache, v is projected again at all positions in every pass"
 )
 STREAMS = "its residual stream is several streams wide"
-CODEBOOKS = "its rows are codebooks: several rows of the input make one example of the decoder"
+CODEBOOKS = (
+    "an example is a row of ids for each codebook, [batch, codebooks, pos]; its logits stand one codebook after another"
+)
 RECURRENT = "it has no attention"
 SHARED = "its later layers use the keys and values of an earlier one, and have no projections of their own"
+DRAFTS = "a drafter: its keys and values are another model's, given with the input; its layers have queries of their own alone"
 NO_BLOCKS = "it has no block modules: attentions, norms and MLPs stand in parallel lists"
 SPARSE = "its attention is computed in chunks or on a selection of tokens, without one softmax over all keys"
 
@@ -20,7 +23,8 @@ NOTES: dict[str, str] = {
     **dict.fromkeys(
         ("dots3_note_text", "glm4_moe_lite", "glm_moe_dsa", "kimi_linear", "minicpm3", "sarvam_mla", "youtu"), LATENT
     ),
-    **dict.fromkeys(("gemma4", "gemma4_text", "gemma4_assistant", "gemma4_unified_assistant"), SHARED),
+    **dict.fromkeys(("gemma4", "gemma4_text"), SHARED),
+    **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), DRAFTS),
     **dict.fromkeys(("deepseek_v4", "hy_v4", "qwen4_exp", "qwen4_exp_text"), STREAMS),
     **dict.fromkeys(("musicgen", "musicgen_melody"), CODEBOOKS),
     **dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "xlstm", "FNetForMaskedLM"), RECURRENT),
