@@ -7,7 +7,8 @@ on the example inputs, once for each model, and again where other layers, or the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -19,7 +20,7 @@ from assay.engine.edges.mixers import Mixer
 from assay.engine.edges.rewire import Rewire, cuts
 from assay.engine.edges.twice import REFUSED, other_inputs
 from assay.engine.edges.wiring import Wiring
-from assay.engine.passes import forward
+from assay.engine.passes import Kept, forward
 
 _TRIED: WeakKeyDictionary[nn.Module, dict[tuple[frozenset[int], frozenset[int]], str | None]] = WeakKeyDictionary()
 
@@ -91,7 +92,7 @@ def _why_not(wiring: Wiring, whole: Collection[int], blocks: Collection[int]) ->
             return "there are no example tokens to try it on"
         try:
             sites = wiring.carried(senders, receivers)
-            there = forward(network, other, keep=dict.fromkeys(sites), once=True)
+            there = forward(network, other, keep=dict.fromkeys([*sites, wiring.last]), once=True)
             cut = Rewire(wiring, cuts(wiring, senders, receivers, kept), there.sites.__getitem__)
             here = forward(network, inputs, cut.changes())
         except REFUSED:
@@ -99,9 +100,24 @@ def _why_not(wiring: Wiring, whole: Collection[int], blocks: Collection[int]) ->
         exact = all(
             value.dtype in (torch.float32, torch.float64) for value in there.sites.values() if value.is_floating_point()
         )
-        near = _near(here.output, there.output, 1e-3 if exact else 1e-1)
-        return None if near else "with every edge cut it does not do what it does in the other run"
+        tolerance = 1e-3 if exact else 1e-1
+        if _near(here.output, there.output, tolerance):
+            return None
+        return "with every edge cut it does not do what it does in the other run" + _unread(
+            wiring, inputs, there, tolerance
+        )
     return "there are no example inputs to try it on"
+
+
+def _unread(wiring: Wiring, inputs: Mapping[str, Any], there: Kept, tolerance: float) -> str:
+    """What logits have to do with the last stream, where that is not all that they are made of."""
+    network, last = wiring.network, wiring.last
+    plain = forward(network, inputs).output
+    moved = forward(network, inputs, [(last, lambda _: there.sites[last])]).output
+    if _near(moved, there.output, tolerance):
+        return ""
+    read = "do not read" if _near(moved, plain, 1e-6) else "are made of more than"
+    return f": logits {read} the stream that leaves {last.tap.port.module}"
 
 
 def _near(left: Tensor | None, right: Tensor | None, tolerance: float) -> bool:
