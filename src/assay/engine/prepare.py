@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assay.core.errors import ExperimentError
+from assay.engine.edges.untraced import refuse_untraced
 from assay.engine.unread import refuse_unread
 from assay.engine.what_follows import refuse_what_follows
 from assay.experiments.check import check
@@ -59,5 +60,6 @@ def checked(network: Network, experiment: Experiment, prompts: Mapping[str, Prom
     """
     for name, given in prompts.items():
         refuse_unread(network, name, given)
+    refuse_untraced(network, experiment.runs.values(), prompts)
     check(experiment, NetworkFacts(network, prompts), steps=steps)
     refuse_what_follows(network, experiment, prompts)

@@ -165,6 +165,17 @@ def test_a_text_that_is_attended_to_makes_each_layer_one_node() -> None:
     assert off(found, native(model, there).flatten(1, 2)) > 0.01
 
 
+@pytest.mark.parametrize("name", ["musicgen", "bart"])
+def test_a_text_that_was_not_there_when_the_model_was_loaded_is_refused(name: str) -> None:
+    native_model, inputs = zoo.build(name)
+    model = load(native_model)
+    heard = {**inputs, "encoder_hidden_states": torch.randn(2, 9, model.d_model)}
+    edges = edit.edges("other", senders=["embed"], receivers=["logits"], kept=torch.zeros(1, 1))
+    with pytest.raises(InputError, match="loaded without: what reads them is in no graph"):
+        model.run(heard, sources={"other": heard}, edits=edges)
+    assert model.run(heard).logits.isfinite().all()
+
+
 def test_what_can_not_be_read_is_said_in_one_line() -> None:
     model, here, _ = music("musicgen")
     for bad in (rows(here), here.flatten(0, 1).tolist(), {"input_ids": here[:, :2]}):
