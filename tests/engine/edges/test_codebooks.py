@@ -92,7 +92,7 @@ def test_a_patch_of_one_example_and_its_metrics(name: str) -> None:
     assert float(run.metrics["last"][0]) == pytest.approx(float(apart[3, 6]), rel=1e-5)
 
 
-def test_a_sweep_and_gradients() -> None:
+def test_a_sweep() -> None:
     model, here, there = music("musicgen")
     patch = edit.patch("resid_post", source="b")
     inputs = {"a": {"input_ids": here}, "b": {"input_ids": there}}
