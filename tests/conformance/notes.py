@@ -13,7 +13,7 @@ CODEBOOKS = (
 RECURRENT = "it has no attention"
 SHARED = "its later layers use the keys and values of an earlier one, and have no projections of their own"
 DRAFTS = "a drafter: its keys and values are another model's, given with the input; its layers have queries of their own alone"
-NO_BLOCKS = "it has no block modules: attentions, norms and MLPs stand in parallel lists"
+NO_BLOCKS = "it has no block modules: attentions, norms and MLPs stand in parallel lists, and a layer is one of each"
 SPARSE = "its attention is computed in chunks or on a selection of tokens, without one softmax over all keys"
 
 NOTES: dict[str, str] = {

@@ -52,7 +52,9 @@ def chain_of(stack: Stack) -> Chain:
     blocks = stack.blocks
     links = []
     for block in blocks:
-        args, kwargs = put_input(*block.event.arguments, block.enters.key, block.x[:0])
+        args, kwargs = block.event.arguments
+        if block.enters.side == "in":
+            args, kwargs = put_input(args, kwargs, block.enters.key, block.x[:0])
         leaves, _ = tree_flatten((args, kwargs))
         shapes = tuple(tuple(a.shape) if isinstance(a, Tensor) else None for a in leaves)
         links.append(Link(block.event.path, block.enters, block.leaves, shapes))
@@ -62,6 +64,8 @@ def chain_of(stack: Stack) -> Chain:
 
 def _broken(stack: Stack) -> str | None:
     blocks = stack.blocks
+    if any(b.enters.side == "out" for b in blocks):
+        return "its layers are no modules of their own"
     if any(b.event.call or b.view != WHOLE for b in blocks) or len({b.event.path for b in blocks}) < len(blocks):
         return "its blocks are called more than once, or keep positions before examples"
     for number, (before, after) in enumerate(pairwise(blocks)):

@@ -25,6 +25,7 @@ from assay.models.norms import CANNOT_RUN
 from assay.models.ports import floating_outputs
 from assay.models.residual import explain_block
 from assay.models.sharded import PARTED, why_parted
+from assay.models.side_lists import with_what_follows
 from assay.models.stacks import Stack, find_stacks
 from assay.models.taps import Direct, Passing, Tap
 from assay.models.trace import Trace, trace
@@ -126,7 +127,7 @@ def find_structure(native: nn.Module, inputs: Mapping[str, Any]) -> Structure:
     holders = implementation_holders(native)
     implementation, traced = _trace(native, inputs, holders)
     found = _Map(native, traced)
-    stacks = find_stacks(native, traced)
+    stacks = [with_what_follows(stack, native, traced) for stack in find_stacks(native, traced)]
     for stack in stacks:
         found.add_stack(stack)
     found.add(("logits",), SiteName, *logits_site(native, traced), Frame(1, 1))

@@ -175,7 +175,42 @@ class OpenAiGpt(PostNorm):
         return x @ self["lm_head.weight"].T
 
 
-KINDS: dict[str, type[PostNorm]] = {"bert": Bert, "bart": Bart, "openai-gpt": OpenAiGpt}
+class Xlm(PostNorm):
+    """Modules in lists side by side; every token reads every other."""
+
+    def embed(self, ids: Tensor) -> Tensor:
+        word, place = self["transformer.embeddings.weight"], self["transformer.position_embeddings.weight"]
+        return self.layer_norm("transformer.layer_norm_emb", word[ids] + place[: len(ids)])
+
+    def project(self, layer: int, slot: str, head: int, x: Tensor) -> Tensor:
+        whole = self.linear(f"transformer.attentions.{layer}.{slot}_lin", x)
+        return whole.unflatten(-1, (self.heads, self.width))[:, head]
+
+    def scores(self, layer: int, scores: Tensor) -> Tensor:
+        return scores
+
+    def out(self, layer: int, head: int, z: Tensor) -> Tensor:
+        weight = self[f"transformer.attentions.{layer}.out_lin.weight"]
+        return z @ weight.unflatten(1, (self.heads, self.width))[:, head].T
+
+    def bias(self, layer: int) -> Tensor:
+        return self[f"transformer.attentions.{layer}.out_lin.bias"]
+
+    def after_attention(self, layer: int, x: Tensor) -> Tensor:
+        return self.layer_norm(f"transformer.layer_norm1.{layer}", x)
+
+    def after_mlp(self, layer: int, x: Tensor) -> Tensor:
+        return self.layer_norm(f"transformer.layer_norm2.{layer}", x)
+
+    def mlp(self, layer: int, x: Tensor) -> Tensor:
+        at = f"transformer.ffns.{layer}"
+        return self.linear(f"{at}.lin2", F.gelu(self.linear(f"{at}.lin1", x)))
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.linear("pred_layer.proj", x)
+
+
+KINDS: dict[str, type[PostNorm]] = {"bert": Bert, "bart": Bart, "openai-gpt": OpenAiGpt, "xlm": Xlm}
 
 
 def by_hand(name: str, native: nn.Module) -> PostNorm:

@@ -23,6 +23,8 @@ from assay.experiments import edit
 
 EXACT = 1e-10
 """Relative to the largest logit, in double precision: sums are taken in another order, and norms of them follow."""
+SINGLE = {"xlm": 1e-6}
+"""Native code takes this softmax in single precision."""
 
 
 @lru_cache(maxsize=4)
@@ -48,7 +50,7 @@ def test_any_circuit_is_what_is_written_out_by_hand(name: str, share: float | No
     for example in range(len(here)):
         _, other = hand.run(there[example], lambda sender, receiver: 1.0)
         wanted, _ = hand.run(here[example], lambda s, r: float(mask[graph.sender(s), graph.receiver(r)]), other)
-        assert off(found[example], wanted) < EXACT
+        assert off(found[example], wanted) < SINGLE.get(name, EXACT)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -56,7 +58,7 @@ def test_the_hand_written_model_is_the_native_one(name: str) -> None:
     model, hand = built(name)
     assert hand is not None
     here, _ = prompts(model)
-    assert off(model.run(here.tolist()).logits[0], hand.run(here[0], lambda s, r: 1.0)[0]) < EXACT
+    assert off(model.run(here.tolist()).logits[0], hand.run(here[0], lambda s, r: 1.0)[0]) < SINGLE.get(name, EXACT)
 
 
 @pytest.mark.parametrize("grouped", [False, "whole"])

@@ -26,8 +26,8 @@ def hands_on(seen: Twice, enters: Mapping[int, Site], leaves: Mapping[int, Site]
     found = dict(leaves)
     for layer, site in leaves.items():
         after = enters.get(layer + 1)
-        if after is not None and not same(seen.here[site], seen.here[after]):
-            found[layer] = after
+        if after is not None and (after.tap == site.tap or not same(seen.here[site], seen.here[after])):
+            found[layer] = after  # at one place two names would hide each other
     last = leaves.get(depth - 1)
     if last is not None and not decides_output(seen, last):
         found[depth - 1] = _first_that_decides(seen, last) or last

@@ -62,9 +62,8 @@ class Beside:
         if not self.wiring.norms:
             return self._summed(reads, stream, share)
         if self.learned:
-            found: Tensor = checkpoint(
-                self._at_rest, reads, stream, share, use_reentrant=False, preserve_rng_state=False
-            )
+            like = stream.new_empty(1).expand(stream.shape)  # native code may write into the stream itself
+            found: Tensor = checkpoint(self._at_rest, reads, like, share, use_reentrant=False, preserve_rng_state=False)
             return found
         alike, which = torch.unique(share, dim=2, return_inverse=True)
         return self._summed(reads, stream, alike)[:, which]
