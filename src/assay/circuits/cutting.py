@@ -71,6 +71,11 @@ def refuse_values(model: Model, graph: Graph, ablation: AnyAblation) -> None:
             f"two streams go past L{graph.blocks[0]}.{BLOCK}, and only other prompts have other values of both: take the "
             "counterfactual ablation."
         )
+    for given in () if len(graph.layers) - 1 in graph.blocks else wires.beside:
+        raise SiteError(
+            f"logits are made of more of {given.sender.name} than its stream ({given.site}), and only other prompts have other "
+            "values of that: take the counterfactual ablation."
+        )
     for layer, shape in enumerate(graph.layers):
         if not shape.block and not shape.mlp:
             continue

@@ -62,8 +62,8 @@ def information_flow(
     graph = Graph.of(model) if level == "edge" else Graph(layers_of(model, "heads"))
     if not _one_sum(model, graph):
         raise SiteError(
-            "information flow shares out one sum, and this model's streams are joined between layers, or go side by side: use "
-            "edge_patching."
+            "information flow shares out one sum, and this model's streams are joined between layers, or go side by side or "
+            "past them: use edge_patching."
         )
     names: list[str] = []
     parts: list[tuple[list[int], np.ndarray]] = []
@@ -83,8 +83,9 @@ def information_flow(
 def _one_sum(model: Model, graph: Graph) -> bool:
     """Whether a layer's stream is the one before it and what it adds, where the sites of the two say so."""
     wires = wiring(model.network)
+    past = wires.beside and len(graph.layers) - 1 not in graph.blocks
     ends = {(block.port.site.name.name, block.leaves.name.name) for block in map(wires.block, graph.blocks)}
-    return ends <= {("resid_pre", "resid_post")} and not any(norm.between for norm in wires.norms)
+    return ends <= {("resid_pre", "resid_post")} and not any(norm.between for norm in wires.norms) and not past
 
 
 def _runs(model: Model, pairs: Pairs) -> Iterator[tuple[list[int], list[Layer]]]:

@@ -159,6 +159,6 @@ def test_gradients_that_native_code_leaves_out_are_refused() -> None:
         edge_mask(model, pairs, size=3, kind="top_k", **HOW, training=MaskTraining(steps=1, batch=2))  # type: ignore[arg-type]
     exact = edge_patching(model, pairs, **HOW, receivers=r"L12\.attn")  # type: ignore[arg-type]
     assert len(exact) == 25 and np.isfinite(exact.values).all() and exact["embed->L12.attn"] != 0
-    with pytest.raises(SiteError, match="streams are joined between layers, or go side by side"):
+    with pytest.raises(SiteError, match="streams are joined between layers, or go side by side or past them"):
         information_flow(model, pairs, level="edge")
     assert acdc(model, pairs, tau=1e-4, **HOW, grouped="block").edge_count > 0  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def test_what_is_measured_and_what_is_refused() -> None:
         run_circuits(
             model, pairs, [Graph.of(model).allowed], graph=Graph.of(model), ablation="zero", metrics="logit_diff"
         )
-    with pytest.raises(SiteError, match="streams are joined between layers, or go side by side"):
+    with pytest.raises(SiteError, match="streams are joined between layers, or go side by side or past them"):
         information_flow(model, pairs, level="edge")
 
 

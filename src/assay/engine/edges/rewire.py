@@ -30,6 +30,7 @@ from assay.core.edge_names import BLOCK, MIXER, SLOTS, Receiver, Sender, comes_b
 from assay.engine.edges.beside import Beside, Normed, Written
 from assay.engine.edges.choices import handed_on
 from assay.engine.edges.expanded import group_size, widened
+from assay.engine.edges.fitting import fitting
 from assay.engine.edges.heads_out import HeadsOut
 from assay.engine.edges.reading import Port
 from assay.engine.edges.reentered import read_again
@@ -131,6 +132,7 @@ class Rewire:
             found += [each for slot in ports if slot != MIXER for each in self._leaving(layer, slot, ports[slot])]
             found += [each for norm in mine if norm.between for each in self._normed(norm)]
         if (None, None) in self.receivers:
+            found += self._given(None, None, self.wiring.logits)
             found.append((self.wiring.last, self._last))
         return found
 
@@ -139,7 +141,7 @@ class Rewire:
         own = [self.cuts.senders[s].head or 0 for s in numbers]
 
         def read(z: Tensor) -> Tensor:
-            shares = heads.shares(network, self.ablated(heads.z).to(z) - z)[:, own]
+            shares = heads.shares(network, fitting(self.ablated(heads.z), heads.z, z) - z)[:, own]
             if heads.norm is None:
                 self._write((layer, "heads"), shares * heads.factor)
             else:
@@ -154,7 +156,7 @@ class Rewire:
         site = self.wiring.written(self.cuts.senders[number])
 
         def read(value: Tensor) -> Tensor:
-            self._write((layer, place), (self.ablated(site).to(value) - value)[:, None])
+            self._write((layer, place), (fitting(self.ablated(site), site, value) - value)[:, None])
             return value
 
         return read
@@ -214,7 +216,7 @@ class Rewire:
     def _taken_out(self, layer: int, slot: str | None, port: Port) -> Change:
         return lambda value: value - port.past(self.wiring.network, self._put_in.pop((layer, slot))).to(value)
 
-    def _given(self, layer: int, slot: str | None, port: Port) -> list[tuple[Site, Change]]:
+    def _given(self, layer: int | None, slot: str | None, port: Port) -> list[tuple[Site, Change]]:
         """What a part that the stream goes past reads beside it, of senders that are cut from it."""
         if port.leaves is None:
             return []
@@ -230,8 +232,8 @@ class Rewire:
         def put(value: Tensor) -> Tensor:
             mine = share.to(value.device).reshape(-1, *[1] * (value.ndim - 1))
             if not value.is_floating_point():  # a choice is one or the other
-                return torch.where(mine >= 0.5, self.ablated(site).to(value), value)
-            return value + mine.to(value) * (self.ablated(site).to(value) - value)
+                return torch.where(mine >= 0.5, fitting(self.ablated(site), site, value), value)
+            return value + mine.to(value) * (fitting(self.ablated(site), site, value) - value)
 
         return put
 

@@ -45,6 +45,8 @@ def why_whole(made: ManyCircuits) -> str | None:
     """Why single edges can't be cut so in this model, and whole passes are needed; None where they can."""
     network = made.prepared.network
     chain = network.structure.main_chain
+    if made.wiring.beside:
+        return "logits are made of more than the last stream"
     if (why := why_tapped(network)) is not None:
         return why
     read = (parse_receiver(name) for name in made.receivers)

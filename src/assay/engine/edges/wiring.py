@@ -30,7 +30,8 @@ from assay.engine.edges.evidence import Evidence, shared_keys
 from assay.engine.edges.heads_out import HeadsOut
 from assay.engine.edges.mixers import Mixer, find_mixers, mixer_outputs
 from assay.engine.edges.norm_readers import mlps_through_norms
-from assay.engine.edges.reading import Port
+from assay.engine.edges.read_by_logits import read_by_logits
+from assay.engine.edges.reading import Given, Port, Reading
 from assay.engine.edges.rests import rests
 from assay.engine.edges.stream_joins import stream_joins
 from assay.engine.edges.stream_norms import established, stream_norms
@@ -58,6 +59,8 @@ class Wiring:
     """The layers whose known parts are not all that changes the stream."""
     keys: Mapping[int, int] = field(default_factory=dict)
     """The layers whose heads take over the keys and values of an earlier layer, or of another model (`OUTSIDE`): whose."""
+    beside: tuple[Given, ...] = ()
+    """What logits are made of beside the last stream."""
     start: Site | None = None
     end: Site | None = None
     """Where the first layer reads its stream, and the last hands it on, if these are one part."""
@@ -125,7 +128,8 @@ class Wiring:
             (self.block(0).port.site if 0 in blocks else None),
             (self.block(last).leaves if last in blocks else None),
         )
-        found = replace(self, norms=norms, start=start, end=end)
+        beside = () if last in blocks else self.beside  # what comes behind a layer as one part belongs to it
+        found = replace(self, norms=norms, beside=beside, start=start, end=end)
         found.__dict__.update(mixers=self.mixers, blocks=self.blocks)  # what is known need not be found again
         return found
 
@@ -137,6 +141,11 @@ class Wiring:
             return self.mixer(receiver.layer or 0).port
         found = self.ports.get((receiver.layer or 0, receiver.slot), "there is no such layer")
         return _established(found, receiver.name)
+
+    @property
+    def logits(self) -> Port:
+        """How logits read the stream, and what beside it."""
+        return Port(self.last, Reading(self.last, None), leaves=self.last, given=self.beside)
 
     def heads_of(self, layer: int) -> HeadsOut:
         """How a layer's heads write. Raises SiteError with the reason where that is not known."""
@@ -164,9 +173,12 @@ class Wiring:
 
     def carried(self, senders: Iterable[Sender], receivers: Iterable[Receiver]) -> list[Site]:
         """The sites of what senders write, and of what parts read of them beside their stream."""
+        receivers = list(receivers)
         writers, places = dict.fromkeys(senders), {(r.layer, r.slot): r for r in receivers if r.layer is not None}
         ports = [self.port(reads) for reads in places.values()]
-        given = [each.site for port in ports for each in port.given if each.sender in writers]
+        logits = self.beside if any(r.layer is None for r in receivers) else ()
+        every = [*(each for port in ports for each in port.given), *logits]
+        given = [each.site for each in every if each.sender in writers]
         return [*map(self.written, writers), *given]
 
     def refuse_missing(self, part: Sender | Receiver) -> None:
@@ -243,8 +255,9 @@ def _find(network: Network) -> Wiring:
     for layer in range(depth):
         steps += [*norms[layer], *stream_scales(network, layer), *([joins[layer]] if layer in joins else [])]
     found = Wiring(
-        network, depth, parallel, ports, heads, tuple(steps), odd_sums(network, depth, seen.here) | odd, keys
-    )
+        network, depth, parallel, ports, heads, tuple(steps), odd_sums(network, depth, seen.here) | odd, keys,
+        read_by_logits(network, depth, seen),
+    )  # fmt: skip
     unread = [i for i in range(depth) if isinstance(ports[i, None], str) and SiteName("mlp_out", i) in structure.sites]
     if unread:
         ports |= {(layer, None): port for layer, port in rests(network, {i: found.blocks[i] for i in unread}).items()}

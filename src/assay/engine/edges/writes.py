@@ -72,7 +72,7 @@ def given_beside(made: ManyCircuits, runner: Runner, own: Mapping[Site, Tensor])
     found = []
     for number, reads in enumerate(map(parse_receiver, made.receivers)):
         port = None if reads.layer is None else made.wiring.port(reads)
-        given = () if port is None else port.given
+        given = made.wiring.beside if port is None else port.given
         for again in () if port is None else port.earlier:
             read = Receiver(again.layer, slot=BLOCK)
             every = changes(made, runner, own)
