@@ -64,7 +64,9 @@ CAUSAL_OVERRIDES: dict[str, Overrides] = {
     "bigbird_pegasus": {"attention_type": "original_full"},
     "blt": {
         "encoder_hash_byte_group_vocab": 64, "patch_size": 2, "patcher_config": BLT_PART,
-        "encoder_config": BLT_PART, "decoder_config": BLT_PART, "global_config": {"num_key_value_heads": 4},
+        "encoder_config": BLT_PART, "decoder_config": BLT_PART,
+        # as released, it has more layers than what finds the patches
+        "global_config": {"num_key_value_heads": 4, "num_hidden_layers": 3},
     },
     "camembert": DECODER,
     "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
