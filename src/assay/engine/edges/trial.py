@@ -1,7 +1,7 @@
 """Whether cutting edges does in a model what it should: tried once, on the model's example inputs.
 
 With every edge cut, each part reads what it would in the other run, so the output must be the other run's. That fails where
-a block is called several times, something else than the known parts writes to the stream, or reads it. Cost: three passes
+something else than the known parts writes to the stream or reads it, or logits are made of something else. Cost: three passes
 on the example inputs, once for each model, and again where other layers, or their mixers, are taken as one part.
 """
 
