@@ -33,7 +33,8 @@ class ByHand:
     @torch.no_grad()
     def logits(self) -> Tensor:
         self.wrote["embed"] = self.native.model.embed_tokens(self.ids)  # type: ignore[union-attr, operator]
-        return {"dory": self._dory, "inkling2_text": self._inkling}[self.native.config.model_type]()  # type: ignore[union-attr]
+        kinds = {"dory": self._dory, "inkling2_text": self._inkling, "inkling2_loop_text": self._loops}
+        return kinds[self.native.config.model_type]()  # type: ignore[union-attr]
 
     def _here(self, sender: str, receiver: str) -> bool:
         return self.other is None or self.reads(sender, receiver)
@@ -85,8 +86,42 @@ class ByHand:
             if number == len(layers) - 1:
                 y = model.final_input(self._side_by_side(name, entered), y)[0]
             self.wrote[name] = y - x
-        last = self.stream("logits", len(layers))
-        handle = model.final_input.register_forward_hook(lambda module, args, out: (last,))
+        return self._from(self.stream("logits", len(layers)))
+
+    def _loops(self) -> Tensor:
+        model: Any = self.native.model
+        layers, config = model.layers, self.native.config  # type: ignore[union-attr]
+        start, end = config.loop_layer_index_start, config.loop_layer_index_end
+        calls, entered, before, number = given(self.native, self.ids, layers), list[int](), list[int](), 0
+        order = [*range(end), *list(range(start, end)) * (config.loop_num_passes - 1), *range(end, len(layers))]
+        for number, module in enumerate(order):
+            name, x = self.enter(number)
+            again = start <= module < end and number >= end
+            if number == start:
+                before = list(entered)
+            if again and module == start:
+                last, held, entered = f"L{number - 1}.block", entered[len(before) + 1 :], list(before)
+            kwargs = dict(calls[number][1])
+            more = (self._message(name, held, last, module - start),) if again else ()
+            y = layers[module](x, self._side_by_side(name, entered), *more, **kwargs)
+            if module % config.n_layers_per_attn_res_block == 0:
+                entered.append(start if again and module == start else number)
+            if module == end - 1 and number + 1 < len(order) and order[number + 1] == start:
+                self.also[name] = y
+                y = self.stream(name, start)
+            if number == len(order) - 1:
+                y = model.final_input(self._side_by_side(name, entered), y)[0]
+            self.wrote[name] = y - x
+        return self._from(self.stream("logits", len(order)))
+
+    def _message(self, receiver: str, held: list[int], last: str, layer: int) -> Tensor:
+        """What a layer is told of the pass before: the streams that entered its groups, and what its last layer returned."""
+        y = (self if self._here(last, receiver) else self.other).also[last]  # type: ignore[union-attr]
+        return self.native.model.message_input(self._side_by_side(receiver, held), y, layer)  # type: ignore[union-attr, operator, no-any-return]
+
+    def _from(self, last: Tensor) -> Tensor:
+        """Logits, with another stream in front of the last norm."""
+        handle = self.native.model.final_input.register_forward_hook(lambda module, args, out: (last,))  # type: ignore[union-attr]
         try:
             return self.native(input_ids=self.ids, use_cache=False).logits  # type: ignore[no-any-return]
         finally:

@@ -32,14 +32,24 @@ SIZES: dict[str, tuple[str, dict[str, object]]] = {
         "inkling2_text",
         {"num_hidden_layers": 5, "n_layers_per_attn_res_block": 2, "layer_types": KINDS, "num_experts_per_tok": 4},
     ),
+    "inkling2 in loops": (
+        "inkling2_loop_text",
+        {
+            "num_hidden_layers": 4, "n_layers_per_attn_res_block": 1, "num_experts_per_tok": 4, "loop_num_passes": 2,
+            "loop_layer_index_start": 1, "loop_layer_index_end": 3, "layer_types": ["hybrid_sliding", "hybrid"] * 2,
+        },
+    ),
 }  # fmt: skip
 """All experts are used: choices by rank make jumps. Of five layers in groups of two the last reads the stream that entered it
 once more, behind it."""
 
 
+SIZES_OF = SIZES | {"rwkv of seven layers": ("rwkv", {"num_hidden_layers": 7})}
+
+
 @lru_cache(maxsize=4)
 def built(case: str) -> tuple[Model, nn.Module]:
-    name, sizes = SIZES[case]
+    name, sizes = SIZES_OF[case]
     before = CAUSAL_OVERRIDES.get(name, {})
     try:
         CAUSAL_OVERRIDES[name] = before | sizes
@@ -83,7 +93,7 @@ def test_each_edge_cut_alone_is_what_is_written_out_by_hand(case: str) -> None:
     assert graph.blocks == tuple(range(model.n_layers))
     sites = [f"L{layer}.resid_pre" for layer in range(1, model.n_layers)]
     plain, felt = model.run(here.tolist()).logits, list[float]()
-    for edge in graph.edges if graph.edge_count < 12 else graph.edges[::4]:
+    for edge in graph.edges if graph.edge_count < 12 else graph.edges[:: graph.edge_count // 10]:
         mask = graph.allowed.copy()
         mask[graph.index(edge)] = False
         hand, wanted = both(case, graph, mask)
@@ -105,3 +115,17 @@ def test_any_circuit_is_what_is_written_out_by_hand(case: str, share: float) -> 
     graph, (here, there) = Graph.of(model), prompts(model)
     mask = graph.allowed & (np.random.default_rng(int(100 * share)).random(graph.allowed.shape) < share)
     assert off(cut(model, graph, mask, here=here, there=there), both(case, graph, mask)[1]) < EXACT
+
+
+def test_a_stream_that_is_halved_between_layers_is_handed_on_halved() -> None:
+    """RWKV, behind its sixth layer: that is written by the layer, whatever else is cut."""
+    model, _ = built("rwkv of seven layers")
+    graph, (here, there) = Graph.of(model), prompts(model)
+    plain, other = (model.run(ids.tolist(), capture=["L5.resid_post", "L6.resid_pre"]) for ids in (here, there))
+    assert off(2 * plain["L6.resid_pre"], plain["L5.resid_post"]) < EXACT
+    assert torch.equal(cut(model, graph, graph.allowed, here=here, there=there), plain.logits)
+    last = graph.allowed.copy()
+    last[:, graph.receiver("L6.block")] = False
+    edges = edit.edges("other", senders=graph.senders, receivers=graph.receivers, kept=torch.tensor(last))
+    run = model.run(here.tolist(), capture=["L6.resid_pre"], sources={"other": there.tolist()}, edits=edges)
+    assert off(run["L6.resid_pre"], other["L6.resid_pre"]) < EXACT

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from assay.core.edge_names import Sender
 from assay.core.sites import SiteName
-from assay.engine.edges.behind import calls_of, decides_output, hands_on
+from assay.engine.edges.behind import decides_output, hands_on
 from assay.engine.edges.reading import Given, Port, Reading, same
-from assay.engine.edges.reentered import earlier_streams, parted, terms
+from assay.engine.edges.reentered import around, earlier_streams, parted, terms
 from assay.engine.edges.side_by_side import BOTH, side_by_side
 from assay.engine.edges.stream_scales import stream_scales
 from assay.engine.edges.twice import Twice
@@ -165,7 +165,7 @@ def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, st
         site: [Sender()] if site in all_there and same(all_there[site], more.here[site]) else [] for site in moved
     }
     for layer in blocks:
-        mine = [streams[layer], *(site for site in found.get(layer, ()) if site in moved)]
+        mine = [streams[layer], *(site for site in found.get(layer, ()) if site in moved or site in known)]
         passed = more.under(plain | {site: more.there[site] for site in mine}, moved - {*mine})
         for site in moved - {*mine}:
             if site in passed and same(passed[site], more.there[site]):
@@ -177,7 +177,7 @@ def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, st
         layer: tuple(
             Given(site, owners[site][0], first.get(site))
             for site in (*found.get(layer, ()), *inside.get(layer, ()))
-            if site in moved and len(owners[site]) == 1 and owners[site][0].layer != layer
+            if site in moved and len(owners[site]) == 1 and _comes_first(owners[site][0], layer)
         )
         for layer in blocks
     }
@@ -187,26 +187,36 @@ def _with_given(seen: Twice, blocks: Mapping[int, Block], wrong: Mapping[int, st
     }
 
 
+def _comes_first(sender: Sender, layer: int) -> bool:
+    return sender.layer is None or sender.layer < layer
+
+
 def _one_choice(seen: Twice, left: Site, right: Site, owners: Mapping[Site, Sequence[Sender]]) -> bool:
     both = (seen.here, seen.there)
     return owners[left] == owners[right] and all(same(values[left], values[right]) for values in both)
 
 
 def _arguments(events: Sequence[Event], block: Block, layer: int, seen: Twice) -> Iterator[Site]:
-    """The other arguments of a block, and of what is called behind it, that have examples and positions: numbers or choices
-    of tokens."""
+    """The other arguments of a block, and of what is called for it in front and behind, that have examples and positions:
+    numbers or choices of tokens."""
     enters, like = block.port.site.tap.port, seen.here[block.port.site]
-    for number, event in enumerate(calls_of(events, block.port.site, block.leaves)):
+    calls, before, made = around(events, block.port.site, block.leaves)
+    for number, event in enumerate([*calls, *before]):
         args, named = event.arguments
         every: list[tuple[Key, Any]] = [*enumerate(args), *named.items()]
         for key, value in every:
-            port, behind = ModulePort(event.path, "in", key, event.call), f"behind_{number}_" if number else ""
-            if port == enters or not isinstance(value, Tensor) or value.dtype == torch.bool or not value.numel():
+            port, beside = ModulePort(event.path, "in", key, event.call), f"call_{number}_" if number else ""
+            if (
+                port in (enters, made)
+                or not isinstance(value, Tensor)
+                or value.dtype == torch.bool
+                or not value.numel()
+            ):
                 continue
             if value.ndim >= 3 and value.shape[:2] == like.shape[:2]:
                 axes = ("batch", "pos", *(f"dim_{i}" for i in range(2, value.ndim)))
                 sizes = dict(zip(axes[2:], value.shape[2:], strict=True))
-                yield Site(SiteName(f"given_{behind}{key}", layer), axes, sizes, True, Direct(port))
+                yield Site(SiteName(f"given_{beside}{key}", layer), axes, sizes, True, Direct(port))
     yield from terms(events, block.port.site, block.leaves, layer)
 
 

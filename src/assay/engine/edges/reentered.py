@@ -2,9 +2,11 @@
 
     x_4 = norm(y_3) + a       a was made before layer 3, and is given to it        (loops that start from one input: Dory)
     L5(x_5, [x_0, x_3])       streams that entered earlier layers, side by side    (attention over layers: Inkling 2)
+    x_6 = x_2                 the stream starts again from an earlier one          (Inkling 2 in loops)
 
 A term is found by its sum, number for number; an earlier stream by its numbers, in both runs. What an edge into such a layer
-carries then reaches it in each of these streams.
+carries then reaches it in each of these streams. Of an argument that a module makes right in front of the layer it is told what
+that module reads.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from assay.core.sites import SiteName
 from assay.engine.edges.behind import calls_of
 from assay.engine.edges.reading import Earlier
 from assay.engine.edges.twice import Twice
-from assay.models.ports import FIRST, Port
+from assay.models.ports import FIRST, Key, Port
 from assay.models.structure import Site
 from assay.models.taps import Addend, Direct
 from assay.models.trace import Event
@@ -41,10 +43,31 @@ def terms(events: Sequence[Event], enters: Site, leaves: Site, layer: int) -> It
             if tensor.shape != whole.shape or any(torch.equal(tensor, each) for each in tried):
                 continue
             tried.append(tensor)
-            if any(torch.equal(each + tensor, whole) for each in own):
+            if torch.equal(tensor, whole) or any(torch.equal(each + tensor, whole) for each in own):
                 view = leaves.tap.view
                 tap = Addend(Port(event.path, "out", key, event.call), port, view, view)
                 yield Site(SiteName(f"term_{len(tried)}", layer), leaves.axes, leaves.sizes, True, tap)
+
+
+def around(events: Sequence[Event], enters: Site, leaves: Site) -> tuple[list[Event], list[Event], Port | None]:
+    """The calls of a layer and behind it; the one in front of it that makes an argument of it, and that argument."""
+    calls, port = list(calls_of(events, enters, leaves)), leaves.tap.port
+    after = next((e for e in events if (e.path, e.call) == (port.module, port.call) and port.side == "in"), None)
+    theirs = [] if after is None else _maker(events, after, port.key)[0]
+    before, made = _maker(events, calls[0], enters.tap.port.key)
+    return [call for call in calls if not any(call is each for each in theirs)], before, made
+
+
+def _maker(events: Sequence[Event], call: Event, stream: Key) -> tuple[list[Event], Port | None]:
+    for event in (each for each in events if each.end == call.start - 1):
+        made = [
+            key
+            for key, read in call.inputs.items()
+            if any(out.shape == read.shape and torch.equal(out, read) for out in event.outputs.values())
+        ]
+        if made and stream not in made:  # else it is the layer before
+            return [event], Port(call.path, "in", made[0], call.call)
+    return [], None
 
 
 def parted(site: Site, seen: Twice, streams: Mapping[int, Site]) -> list[Site]:
