@@ -4,8 +4,8 @@
 
 The stack is then found as one of these lists, of which no member hands on the stream. Where the members of another list of the
 same length give, number for number, what the next members of the first read, a layer is all that is called between the two,
-and the stream enters it where it was made. (XLM multiplies it by the mask behind that: of positions that are padding these sites
-hold numbers that native code goes on without.)
+and the stream enters it where it was made. (XLM multiplies it by the mask behind that: of positions that are padding these
+sites hold numbers that native code goes on without.)
 """
 
 from __future__ import annotations
