@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pytest
@@ -111,17 +110,6 @@ def test_shared_keys_that_cannot_be_parted_say_so(name: str, why: str) -> None:
     model, _ = built(name)
     graph, (here, there) = Graph.of(model), prompts(model)
     with pytest.raises(SiteError, match=f"{why}.*grouped=True"):
-        cut(model, graph, np.zeros_like(graph.allowed), here=here, there=there)
-
-
-def test_a_model_with_more_than_its_known_parts_is_refused() -> None:
-    native, first = zoo.build("mistral")[0], list[Any]()
-    inner: Any = native.model
-    inner.layers[0].register_forward_hook(lambda module, args, out: first.append(out))
-    inner.norm.register_forward_pre_hook(lambda module, args: (args[0] + first.pop(),))
-    model = load(native)
-    graph, (here, there) = Graph.of(model), prompts(model)
-    with pytest.raises(SiteError, match="with every edge cut it does not do what it does in the other run"):
         cut(model, graph, np.zeros_like(graph.allowed), here=here, there=there)
 
 
