@@ -6,13 +6,15 @@
 The rows: one site captured, the residual stream after every layer, everything (15 tensors in each layer, attention
 patterns among them), and one edit, all with the logits of every position; then one site and nothing else, and how far an
 edit moves two tokens apart, where each library may leave out what nobody asked for. In assay, with hooks by hand (the
-floor), and in each other library that is installed (`make peers`). The model is the embedded one. Before anything is
+floor), and in each other library that is installed (`make peers`). The model is the embedded one, and once a narrow one of
+random weights, in which what a library adds of its own is not lost in the noise of matrix products. Before anything is
 timed, every library's tensors are compared with assay's: a rival that computes something else is an error, not a row.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from dataclasses import asdict
@@ -27,10 +29,20 @@ from side_by_side.rounds import Clock, measure
 
 import assay
 
-SHAPES = {"1 × 16 tokens": (1, 16), "8 × 64 tokens": (8, 64)}
+NARROW = "1 × 16 tokens, a sixteenth as wide"
+SHAPES = {"1 × 16 tokens": (1, 16), "8 × 64 tokens": (8, 64), NARROW: (1, 16)}
 ROWS = ("one site", "residual stream", "everything", "one edit", "one site alone", "effect of one edit")
 TARGETS = {"one site": 1.05, "residual stream": 1.15}
 TOLERANCE = 1e-4  # of each tensor's largest entry: some rivals use another attention kernel
+
+
+def narrow(native: Any) -> Any:
+    """As many layers and heads, a sixteenth as wide: almost all of a pass is Python's time, and so is what libraries add."""
+    config = copy.deepcopy(native.config)
+    config.head_dim //= 16
+    config.hidden_size, config.intermediate_size = config.hidden_size // 16, config.intermediate_size // 16
+    torch.manual_seed(0)
+    return type(native)._from_config(config).eval()
 
 
 def same(rows: dict[str, Any], name: str) -> None:
@@ -113,7 +125,7 @@ def main() -> None:
     for title in options.shapes:
         shape = SHAPES[title]
         print(title, flush=True)
-        result["shapes"][title] = compare(native, shape, options)
+        result["shapes"][title] = compare(narrow(native) if title == NARROW else native, shape, options)
     result["machine"]["load_1_min_after"] = machine()["load_1_min"]
     earlier = [json.loads(path.read_text(encoding="utf-8"))["shapes"] for path in options.earlier]
     result["shapes"] = merged([*earlier, result["shapes"]])

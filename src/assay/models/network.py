@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from inspect import signature
 from typing import Any
 
@@ -137,7 +137,8 @@ class Network:
 
     def takes(self, argument: str) -> bool:
         """Whether the native model's forward names this argument."""
-        return argument in signature(self.native.forward).parameters
+        own = "forward" in vars(self.native)  # not remembered: it may hold the model, as accelerate's does
+        return argument in (signature(self.native.forward).parameters if own else _parameters(type(self.native).forward))
 
     @cached_property
     def own_arguments(self) -> tuple[str, ...]:
@@ -257,3 +258,8 @@ def _token_argument(inputs: Mapping[str, Any]) -> str:
     """The one argument that is a table of integers, among the inputs of a module of the user's own."""
     ids = [n for n, v in inputs.items() if isinstance(v, Tensor) and v.ndim == 2 and not v.is_floating_point()]
     return ids[0] if len(ids) == 1 else "input_ids"
+
+
+@lru_cache(maxsize=64)
+def _parameters(forward: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(signature(forward).parameters)

@@ -116,12 +116,14 @@ def reads(network: Network, experiment: Experiment, *, without: Collection[str] 
     """What is computed of the output of runs without a sweep."""
     if (why_tapped(network) or why_all(network, experiment)) is not None:
         return Reads()
+    nobody = frozenset[str]() if "early" in without else unread(experiment)
+    if nobody.issuperset(executed(experiment)):
+        return Reads(unread=nobody)
     positions, tokens = None, "vocab" not in without and named_tokens(network, experiment)
     if "unembed" not in without:
         layout = proven(network, True)
         rows = layout.refused is None and layout.flat and not layout.padded
         positions = reader(experiment) if rows else None
-    nobody = frozenset[str]() if "early" in without else unread(experiment)
     return Reads(positions, tokens if isinstance(tokens, Tensor) else None, nobody)
 
 
