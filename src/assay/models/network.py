@@ -138,7 +138,9 @@ class Network:
     def takes(self, argument: str) -> bool:
         """Whether the native model's forward names this argument."""
         own = "forward" in vars(self.native)  # not remembered: it may hold the model, as accelerate's does
-        return argument in (signature(self.native.forward).parameters if own else _parameters(type(self.native).forward))
+        return argument in (
+            signature(self.native.forward).parameters if own else _parameters(type(self.native).forward)
+        )
 
     @cached_property
     def own_arguments(self) -> tuple[str, ...]:
