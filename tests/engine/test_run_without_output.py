@@ -66,6 +66,21 @@ def test_metrics_are_those_of_a_whole_run(llama: Model) -> None:
         torch.testing.assert_close(alone[name], value, rtol=1e-5, atol=1e-6)
 
 
+def test_of_logits_only_what_metrics_read_is_computed(llama: Model) -> None:
+    positions: list[int] = []
+    handle = llama.native.lm_head.register_forward_hook(lambda module, args, out: positions.append(args[0].numel()))
+    llama.run(IDS, metrics=metric.entropy(), output=False)  # what it may leave out is tried first
+    try:
+        positions.clear()
+        llama.run(IDS, metrics=metric.entropy(), output=False)
+        few = sum(positions)
+        positions.clear()
+        llama.run(IDS, metrics=metric.entropy())
+        assert 0 < 4 * few == sum(positions)  # the last of four positions
+    finally:
+        handle.remove()
+
+
 def test_prompts_of_different_length_keep_their_order(llama: Model) -> None:
     prompts = [[5, 7, 11, 13], [2, 3], [1, 4, 6, 8]]
     whole, alone = (llama.run(prompts, capture="L0.mlp_out", output=o)["L0.mlp_out"] for o in (True, False))
